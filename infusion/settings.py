@@ -1,0 +1,197 @@
+"""One settings file, fed by environment variables. docs/configuration.md lists them.
+
+INFUSION_MODE decides how careful it is:
+  production  every variable a site depends on has to be set, secure cookies, redirect to https (the default)
+  demo        this machine only: loopback names, a kept random key and a SQLite file in var/
+  test        demo with what makes a test run quick and repeatable
+"""
+
+import os
+import secrets
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import bootstrap_wrapper
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+env = environ.Env()
+
+
+def demanded(name: str, why: str) -> str:
+    """The value of an environment variable that production cannot do without."""
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise ImproperlyConfigured(
+            f"The environment variable {name} is not set. {why} Set it, or set INFUSION_MODE=demo to try the program on this machine."
+        )
+    return value
+
+
+def kept_key(path: Path) -> str:
+    """The demo's own random key: made on first use, readable by its owner alone, never committed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(64))
+    except FileExistsError:
+        pass
+    return path.read_text()
+
+
+MODE = os.environ.get("INFUSION_MODE", "production")
+if MODE not in ("production", "demo", "test"):
+    raise ImproperlyConfigured(f"INFUSION_MODE is {MODE!r}. Set it to production, demo or test.")
+PRODUCTION = MODE == "production"
+TEST = MODE == "test"
+DEBUG = False
+
+if PRODUCTION:
+    SECRET_KEY = demanded("INFUSION_SECRET_KEY", "It signs sessions; make one with: openssl rand -base64 64.")
+    if len(SECRET_KEY) < 50:
+        raise ImproperlyConfigured("INFUSION_SECRET_KEY is shorter than 50 characters, so sessions could be forged. Make a longer one.")
+    ALLOWED_HOSTS = demanded("INFUSION_HOSTS", "It lists the host names of this site, separated by commas.").split(",")
+    DATABASES: dict[str, dict[str, Any]] = {
+        "default": env.db_url_config(demanded("DATABASE_URL", "It names the database, such as postgres://user:password@host/name."))
+    }
+else:
+    SECRET_KEY = "only-for-tests-" * 5 if TEST else kept_key(VAR_DIR / "secret_key")
+    ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+    VAR_DIR.mkdir(exist_ok=True)
+    DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
+
+
+def sqlite_options() -> dict[str, Any]:
+    """Writers queue instead of failing, and a saved record survives a power cut.
+
+    IMMEDIATE: a transaction that reads first and writes later fails at once with "database is locked" when deferred.
+    Before 3.51.3 the write-ahead log can lose a committed write at a checkpoint race, so the older journal serves there.
+    """
+    journal = "WAL" if sqlite3.sqlite_version_info >= (3, 51, 3) else "DELETE"
+    pragmas = (f"journal_mode={journal}", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON")
+    return {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": ";".join(f"PRAGMA {pragma}" for pragma in pragmas),
+    }
+
+
+DATABASE = DATABASES["default"]
+DATABASE["CONN_MAX_AGE"] = 60
+if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASE["OPTIONS"] = sqlite_options()
+    # A file: the live server of browser tests answers in threads, and a shared in-memory connection cannot do that.
+    DATABASE["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
+else:
+    DATABASE["CONN_HEALTH_CHECKS"] = True
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_htmx",
+    "crispy_forms",
+    "crispy_bootstrap5",
+    "template_partials",
+    "infusion",
+    "payers",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Every page asks for a sign-in unless its view says login_not_required.
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "infusion.urls"
+WSGI_APPLICATION = "infusion.wsgi.application"
+LOGIN_URL = "/accounts/login/"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
+CRISPY_FAIL_SILENTLY = False
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static", ("bootstrap", bootstrap_wrapper.get_bootstrap_dir())]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if TEST
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# Times are kept in UTC; a clinic's own zone says what its clocks showed.
+USE_TZ = True
+TIME_ZONE = "UTC"
+INFUSION_DEFAULT_TIME_ZONE = env.str("INFUSION_DEFAULT_TIME_ZONE", default="America/New_York")
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 400
+DATA_UPLOAD_MAX_NUMBER_FILES = 1
+
+if PRODUCTION:
+    # The __Host- names bind a cookie to this host and to https; plain http on loopback cannot use them.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    if env.bool("INFUSION_BEHIND_PROXY", default=False):
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+if TEST:
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
