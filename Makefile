@@ -1,0 +1,59 @@
+# make setup | run | test | test-postgres | lint | format | lock | clean
+# Everything made lies in .venv/ and in the ignored var/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := run
+.PHONY: setup run test test-postgres lint format lock clean chromium
+
+PYTHON ?= python3
+PORT ?= 8000
+PYTEST ?= -n 2 --dist loadfile
+BIN := .venv/bin
+
+setup: .venv/ready
+
+# A stamp newer than the requirements makes the second run free.
+.venv/ready: requirements-dev.txt
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/ensure python3-venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo "Installing the packages named in requirements-dev.txt into .venv"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+run: setup
+	@export INFUSION_MODE=demo; \
+	$(BIN)/python manage.py migrate --verbosity 0; \
+	$(BIN)/python manage.py collectstatic --no-input --verbosity 0; \
+	echo "Infusion Units (demo) is at http://127.0.0.1:$(PORT)/"; \
+	exec $(BIN)/gunicorn infusion.wsgi --workers 2 --bind 127.0.0.1:$(PORT) --log-level warning
+
+test: setup chromium lint
+	@$(BIN)/pytest $(PYTEST)
+
+# The same suite on a PostgreSQL that lives only as long as the command.
+test-postgres: setup chromium
+	@.ci/with-postgres $(BIN)/pytest $(PYTEST)
+
+chromium:
+	@command -v chromium >/dev/null || .ci/ensure chromium
+
+lint: setup
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/djlint --quiet --lint templates
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# Written without addresses, so that they work with whichever package index a machine is set to.
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+lock: setup
+	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
+
+clean:
+	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache
