@@ -28,7 +28,8 @@ def demanded(name: str, why: str) -> str:
     value = os.environ.get(name, "").strip()
     if not value:
         raise ImproperlyConfigured(
-            f"The environment variable {name} is not set. {why} Set it, or set INFUSION_MODE=demo to try the program on this machine."
+            f"The environment variable {name} is not set. {why} "
+            "Set it, or set INFUSION_MODE=demo to try the program on this machine."
         )
     return value
 
@@ -54,10 +55,14 @@ DEBUG = False
 if PRODUCTION:
     SECRET_KEY = demanded("INFUSION_SECRET_KEY", "It signs sessions; make one with: openssl rand -base64 64.")
     if len(SECRET_KEY) < 50:
-        raise ImproperlyConfigured("INFUSION_SECRET_KEY is shorter than 50 characters, so sessions could be forged. Make a longer one.")
+        raise ImproperlyConfigured(
+            "INFUSION_SECRET_KEY is shorter than 50 characters, so sessions could be forged. Make a longer one."
+        )
     ALLOWED_HOSTS = demanded("INFUSION_HOSTS", "It lists the host names of this site, separated by commas.").split(",")
     DATABASES: dict[str, dict[str, Any]] = {
-        "default": env.db_url_config(demanded("DATABASE_URL", "It names the database, such as postgres://user:password@host/name."))
+        "default": env.db_url_config(
+            demanded("DATABASE_URL", "It names the database, such as postgres://user:password@host/name.")
+        )
     }
 else:
     SECRET_KEY = "only-for-tests-" * 5 if TEST else kept_key(VAR_DIR / "secret_key")
@@ -70,7 +75,7 @@ def sqlite_options() -> dict[str, Any]:
     """Writers queue instead of failing, and a saved record survives a power cut.
 
     IMMEDIATE: a transaction that reads first and writes later fails at once with "database is locked" when deferred.
-    Before 3.51.3 the write-ahead log can lose a committed write at a checkpoint race, so the older journal serves there.
+    Before 3.51.3 two connections can damage a write-ahead log, so the older journal serves there.
     """
     journal = "WAL" if sqlite3.sqlite_version_info >= (3, 51, 3) else "DELETE"
     pragmas = (f"journal_mode={journal}", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON")
@@ -82,11 +87,13 @@ def sqlite_options() -> dict[str, Any]:
 
 
 DATABASE = DATABASES["default"]
-DATABASE["CONN_MAX_AGE"] = 60
+# A connection kept by a live-server thread would stop the test database from being dropped.
+DATABASE["CONN_MAX_AGE"] = 0 if TEST else 60
 if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
     DATABASE["OPTIONS"] = sqlite_options()
     # A file: the live server of browser tests answers in threads, and a shared in-memory connection cannot do that.
-    DATABASE["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
+    # One for each process, so that two test runs in one checkout do not meet.
+    DATABASE["TEST"] = {"NAME": VAR_DIR / f"test-{os.getpid()}.sqlite3"}
 else:
     DATABASE["CONN_HEALTH_CHECKS"] = True
 
