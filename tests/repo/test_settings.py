@@ -1,0 +1,53 @@
+"""A server refuses to start unsafely, and says what to do about it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPLETE = {
+    "INFUSION_SECRET_KEY": "k" * 50,
+    "INFUSION_HOSTS": "infusion.example",
+    "DATABASE_URL": "postgres://app@127.0.0.1/app",
+}
+QUESTION = (
+    "from infusion import settings as s; "
+    "print(s.DEBUG, s.ALLOWED_HOSTS, s.SESSION_COOKIE_SECURE, s.SECURE_SSL_REDIRECT, s.SESSION_COOKIE_NAME)"
+)
+
+
+def start(**environment: str) -> subprocess.CompletedProcess[str]:
+    """The settings as a server without any INFUSION_MODE reads them."""
+    return subprocess.run(
+        [sys.executable, "-c", QUESTION],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_production_names_the_variable_that_is_missing(name: str) -> None:
+    result = start(**{key: value for key, value in COMPLETE.items() if key != name})
+    assert result.returncode != 0
+    assert f"The environment variable {name} is not set." in result.stderr
+
+
+def test_production_refuses_a_short_key() -> None:
+    result = start(**COMPLETE | {"INFUSION_SECRET_KEY": "k" * 49})
+    assert "INFUSION_SECRET_KEY is shorter than 50 characters" in result.stderr
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    assert "Set it to production, demo or test." in start(**COMPLETE, INFUSION_MODE="debug").stderr
+
+
+def test_complete_production_is_strict() -> None:
+    result = start(**COMPLETE)
+    assert result.stdout.strip() == "False ['infusion.example'] True True __Host-sessionid", result.stderr
