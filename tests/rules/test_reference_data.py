@@ -167,6 +167,8 @@ def test_drug_row_is_complete(row: Row) -> None:
     assert set(row["routes"]) <= ROUTES
     assert type(row["hospital_packaged"]) is bool
     assert type(row["may_be_complex"]) is bool
+    assert all(isinstance(note, str) for note in row.get("label_notes", []))
+    assert isinstance(row.get("label_notes", []), list)
 
 
 @EVERY_DRUG
