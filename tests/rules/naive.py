@@ -1,0 +1,628 @@
+"""A second, slow reading of the calculation rules, for comparison with the engine.
+
+It shares nothing with the engine: minutes are sets, amounts are fractions, hours are counted off one by one, and the
+few drugs it knows are written out below. Where the two disagree, one of them has misread a rule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+Document = dict[str, Any]
+Codes = Counter[tuple[str, tuple[str, ...]]]
+
+
+@dataclass(frozen=True)
+class Row:
+    unit: int
+    routes: tuple[str, ...]
+    packaged: bool
+    may_be_complex: bool
+    first: str = "0001-01-01"
+    last: str = "9999-12-31"
+
+
+INTO_VEIN_OR_MUSCLE = ("iv_push", "iv_infusion", "intramuscular")
+DRUGS = {
+    "J2350": Row(1, ("iv_infusion",), False, True, first="2018-01-01"),
+    "J2351": Row(1, ("subcutaneous",), False, True, first="2025-04-01"),
+    "J2919": Row(5, INTO_VEIN_OR_MUSCLE, True, False, first="2024-04-01"),
+    "J2930": Row(125, INTO_VEIN_OR_MUSCLE, True, False, last="2024-03-31"),
+    "J1200": Row(50, INTO_VEIN_OR_MUSCLE, True, False),
+    "J1745": Row(10, ("iv_infusion",), False, True),
+    "J9312": Row(10, ("iv_infusion",), False, True, first="2019-01-01"),
+    "J2323": Row(1, ("iv_infusion",), False, True, first="2008-01-01"),
+    "J3380": Row(1, ("iv_infusion",), False, True, first="2016-01-01"),
+}
+SPLIT_DIAGNOSES = ("G35.A", "G35.B0", "G35.B1", "G35.B2", "G35.C0", "G35.C1", "G35.C2", "G35.D")
+SPLIT_DIAGNOSES_FROM = "2025-10-01"
+NO_DISCARD_MODIFIER_FROM = "2023-07-01"
+
+BASELINE: Document = {
+    "infusion_minimum_minutes": 16,
+    "hydration_minimum_minutes": 31,
+    "additional_hour_minimum_minutes": 31,
+    "administration_family": "therapeutic",
+    "missing_stop_time": "hold",
+    "discarded_drug": "separate_line",
+    "zero_discard_modifier": "required",
+    "billable_discard_reasons": ["vial_remainder", "stopped_early"],
+    "supplied_drug_line": "none",
+    "distinct_site_modifier": "59",
+    "home_administration": "visit",
+    "drug_covered": True,
+    "accepted_diagnoses": [],
+    "prior_authorization": "none",
+    "prior_authorization_dose_limit": None,
+    "step_therapy": "",
+    "ndc_required": False,
+    "administration_paid": True,
+    "maximum_units_per_line": None,
+    "maximum_claim_charge": None,
+}
+
+# Which codes an add-on may follow on its access; asked only when a service is marked as the reason for the visit.
+PARENTS = {
+    "96361": {"96360", "96365", "96374", "96409", "96413"},
+    "96366": {"96365", "96367"},
+    "96367": {"96365", "96374", "96409", "96413"},
+    "96368": {"96365", "96366", "96413", "96415"},
+    "96375": {"96365", "96374", "96409", "96413"},
+    "96411": {"96409", "96413"},
+    "96415": {"96413", "96417"},
+    "96417": {"96413"},
+}
+
+INTO_A_VEIN = ("iv_infusion", "iv_push", "hydration")
+INJECTED = ("subcutaneous", "intramuscular")
+
+
+@dataclass
+class Given:
+    """One administration with its times read."""
+
+    index: int
+    record: Document
+    drug: str
+    route: str
+    access: str
+    start: int | None = None
+    stop: int | None = None
+    running: set[int] = field(default_factory=set)
+    usable: bool = True
+
+
+@dataclass
+class Service:
+    """What may earn a code on one access: an infusion, a push, or the hydration."""
+
+    kind: str
+    drug: str
+    complex: bool
+    minutes: set[int]
+    index: int
+    primary: bool
+    start: int | None = None
+    repeat: bool = False
+
+    def rank(self, primary_first: bool) -> tuple[int, int, int, int]:
+        order = [
+            ("infusion", True),
+            ("push", True),
+            ("infusion", False),
+            ("push", False),
+            ("hydration", False),
+        ]
+        marked = 0 if primary_first and self.primary else 1
+        return (marked, order.index((self.kind, self.complex)), -len(self.minutes), self.index)
+
+
+def answer(document: Document) -> Document:
+    """Status, lines and error codes of one encounter under the baseline and its inline policy."""
+    return Encounter(document).answer()
+
+
+def read_time(text: str, zone: ZoneInfo) -> tuple[int | None, str]:
+    """Minute since 1970 in UTC, or the reason there is none."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        earlier = moment.replace(tzinfo=zone, fold=0)
+        later = moment.replace(tzinfo=zone, fold=1)
+        if earlier.utcoffset() != later.utcoffset():
+            there_and_back = earlier.astimezone(UTC).astimezone(zone).replace(tzinfo=None)
+            return None, "time.ambiguous" if there_and_back == moment else "time.nonexistent"
+        moment = earlier
+    return int(moment.timestamp()) // 60, ""
+
+
+def amount(value: Any) -> Fraction:
+    return Fraction(str(value))
+
+
+def whole_units_up(milligrams: Fraction, unit: int) -> int:
+    return math.ceil(milligrams / unit)
+
+
+def whole_units_down(milligrams: Fraction, unit: int) -> int:
+    return math.floor(milligrams / unit)
+
+
+def hours_from_zero(minutes: int, tail: int) -> int:
+    """Hours counted from the first minute, the last one earned by `tail` minutes."""
+    hours = 0
+    while minutes >= 60:
+        hours += 1
+        minutes -= 60
+    return hours + (1 if minutes >= tail else 0)
+
+
+def hours_after_the_first(minutes: int, tail: int) -> int:
+    return hours_from_zero(minutes - 60, tail) if minutes >= 60 else 0
+
+
+class Encounter:
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.zone = ZoneInfo(document.get("time_zone") or "America/New_York")
+        self.setting: str = document.get("setting") or "office"
+        self.policy: Document = document.get("policy") or {}
+        self.errors: set[str] = set()
+        self.codes: Codes = Counter()
+        self.lines: list[list[Any]] = []
+        self.records: list[Document] = document.get("administrations") or []
+        self.day = self.date_of_service()
+
+    def answer(self) -> Document:
+        self.check_diagnoses()
+        given = [self.read(index, record) for index, record in enumerate(self.records)]
+        self.join_accesses(given)
+        for one in given:
+            self.check_drug(one)
+        self.count_drugs(given)
+        self.count_visit(given)
+        services = [one for one in given if one.usable and self.value("home_administration", one.drug) == "infusion"]
+        self.count_services(services if self.setting == "home" else [one for one in given if one.usable], given)
+        for (code, modifiers), units in self.codes.items():
+            self.add_line(code, modifiers, units, "")
+        status = "blocked" if self.errors else "ready"
+        return {
+            "status": status,
+            "lines": [] if self.errors else sorted(self.lines),
+            "errors": sorted(self.errors),
+        }
+
+    # Policy
+
+    def value(self, name: str, drug: str) -> Any:
+        """The narrowest inline value, else the baseline."""
+        for_drug = (self.policy.get("drugs") or {}).get(drug) or {}
+        scopes = [
+            (for_drug.get("settings") or {}).get(self.setting) or {},
+            for_drug,
+            (self.policy.get("settings") or {}).get(self.setting) or {},
+            self.policy,
+        ]
+        for scope in scopes:
+            if name in scope:
+                return scope[name]
+        return BASELINE[name]
+
+    def is_complex(self, drug: str) -> bool:
+        row = DRUGS.get(drug)
+        return bool(row and row.may_be_complex and self.value("administration_family", drug) == "complex")
+
+    # Dates and times
+
+    def date_of_service(self) -> str:
+        if self.document.get("date_of_service"):
+            return str(self.document["date_of_service"])
+        starts = [record["start"] for record in self.records if record.get("start")]
+        visit = self.document.get("visit") or {}
+        if not starts and visit.get("start"):
+            starts = [visit["start"]]
+        moments = []
+        for start in starts:
+            moment = datetime.fromisoformat(start)
+            moments.append(moment.astimezone(self.zone) if moment.tzinfo else moment.replace(tzinfo=self.zone))
+        if not moments:
+            self.errors.add("date_of_service.missing")
+            return date.max.isoformat()
+        return min(moments, key=lambda moment: moment.astimezone(UTC)).date().isoformat()
+
+    def period(self, holder: Document) -> tuple[int | None, int | None, bool]:
+        """Start and stop of an administration or a visit, and whether nothing is wrong with either."""
+        minutes: list[int | None] = []
+        good = True
+        for name in ("start", "stop"):
+            if not holder.get(name):
+                minutes.append(None)
+                continue
+            minute, problem = read_time(holder[name], self.zone)
+            if problem:
+                self.errors.add(problem)
+                good = False
+            minutes.append(minute)
+        start, stop = minutes
+        if start is not None and stop is not None:
+            if stop <= start:
+                self.errors.add("time.stop_not_after_start")
+                good = False
+            elif stop - start > 24 * 60:
+                self.errors.add("time.too_long")
+                good = False
+        return start, stop, good
+
+    def stop_may_be_missing(self, drug: str) -> bool:
+        """The payer takes a push for a drug none of whose administrations has a stop, if all its infusions start."""
+        if self.value("missing_stop_time", drug) != "push":
+            return False
+        mine = [record for record in self.records if record.get("drug") == drug]
+        if any(record.get("stop") for record in mine):
+            return False
+        return all(record.get("start") for record in mine if record["route"] == "iv_infusion")
+
+    def read(self, index: int, record: Document) -> Given:
+        route = record["route"]
+        drug = "" if route == "hydration" else record.get("drug") or ""
+        one = Given(index, record, drug, route, record.get("access") or "1")
+        one.start, one.stop, one.usable = self.period(record)
+        counted = route == "iv_infusion" or (
+            route == "hydration" and record.get("purpose") not in ("keep_open", "diluent")
+        )
+        if counted and not record.get("start"):
+            self.errors.add("time.start_missing")
+            one.usable = False
+        if counted and not record.get("stop") and not (drug and self.stop_may_be_missing(drug)):
+            self.errors.add("time.stop_missing")
+            one.usable = False
+        if route == "hydration" and not record.get("purpose"):
+            self.errors.add("hydration.purpose_missing")
+            one.usable = False
+        paused = self.read_pauses(one)
+        if one.usable and one.start is not None and one.stop is not None:
+            one.running = set(range(one.start, one.stop)) - paused
+            if counted and not one.running:
+                self.errors.add("time.no_running_time")
+                one.usable = False
+        return one
+
+    def read_pauses(self, one: Given) -> set[int]:
+        paused: set[int] = set()
+        for pause in one.record.get("pauses") or []:
+            edges: list[int | None] = []
+            for name in ("start", "stop"):
+                if not pause.get(name):
+                    self.errors.add("time.pause_open" if name == "stop" else "time.start_missing")
+                    one.usable = False
+                    edges.append(None)
+                    continue
+                minute, problem = read_time(pause[name], self.zone)
+                if problem:
+                    self.errors.add(problem)
+                    one.usable = False
+                edges.append(minute)
+            first, last = edges
+            outside = first is not None and last is not None and last <= first
+            for edge in (first, last):
+                if edge is not None and one.start is not None and edge < one.start:
+                    outside = True
+                if edge is not None and one.stop is not None and edge > one.stop:
+                    outside = True
+            if outside:
+                self.errors.add("time.pause_outside")
+                one.usable = False
+            elif first is not None and last is not None:
+                paused |= set(range(first, last))
+        return paused
+
+    @staticmethod
+    def join_accesses(given: list[Given]) -> None:
+        """Everything on an access nobody gave a reason for belongs to the first one listed."""
+        lines = [one for one in given if one.route in INTO_A_VEIN]
+        if not lines:
+            return
+        first = lines[0].access
+        reasoned = {one.access for one in lines if one.record.get("access_reason")}
+        for one in lines:
+            if one.access not in reasoned:
+                one.access = first
+
+    # What blocks
+
+    def check_diagnoses(self) -> None:
+        for code in self.document.get("diagnoses") or []:
+            if not code.startswith("G35"):
+                continue
+            after_split = self.day >= SPLIT_DIAGNOSES_FROM
+            billable = code in SPLIT_DIAGNOSES if after_split else code == "G35"
+            if not billable:
+                self.errors.add("diagnosis.not_billable")
+
+    def check_drug(self, one: Given) -> None:
+        if one.route in ("oral", "hydration"):
+            return
+        record = one.record
+        row = DRUGS.get(one.drug)
+        if row is None:
+            self.errors.add("drug.unknown")
+            one.usable = False
+        else:
+            if not row.first <= self.day <= row.last:
+                self.errors.add("code.not_effective")
+                one.usable = False
+            if one.route not in row.routes:
+                self.errors.add("route.not_allowed")
+                one.usable = False
+        if amount(record["administered"]) == 0:
+            self.errors.add("drug.not_given")
+            one.usable = False
+
+    # Drug lines
+
+    def count_drugs(self, given: list[Given]) -> None:
+        for drug in DRUGS:
+            mine = [one.record for one in given if one.drug == drug and one.route not in ("oral", "hydration")]
+            if self.has_negative(mine) or any(amount(record["administered"]) == 0 for record in mine):
+                continue
+            bought = [record for record in mine if record.get("acquired") != "supplied"]
+            supplied = [record for record in mine if record.get("acquired") == "supplied"]
+            if bought:
+                self.count_bought(drug, bought)
+            if supplied and self.value("supplied_drug_line", drug) == "nominal_charge":
+                milligrams = sum((amount(record["administered"]) for record in supplied), Fraction(0))
+                self.add_line(drug, (), whole_units_up(milligrams, DRUGS[drug].unit), drug)
+
+    def has_negative(self, records: Iterable[Document]) -> bool:
+        found = False
+        for record in records:
+            values = [record["administered"], record.get("ordered") or 0]
+            values += [vial["amount"] for vial in record.get("vials") or []]
+            values += [discard["amount"] for discard in record.get("discards") or []]
+            if any(amount(value) < 0 for value in values):
+                self.errors.add("amount.negative")
+                found = True
+        return found
+
+    def count_bought(self, drug: str, records: list[Document]) -> None:
+        row = DRUGS[drug]
+        packaged = row.packaged and self.setting == "hospital_outpatient"
+        vials: list[Fraction] = []
+        single_dose = True
+        for record in records:
+            for vial in record.get("vials") or []:
+                vials += [amount(vial["amount"])] * int(vial.get("count", 1))
+                single_dose = single_dose and vial.get("single_dose") is not False
+        labelled = sum(vials, Fraction(0))
+        administered = sum((amount(record["administered"]) for record in records), Fraction(0))
+        ordered = sum((amount(record.get("ordered") or record["administered"]) for record in records), Fraction(0))
+        discards = [discard for record in records for discard in record.get("discards") or []]
+        accounted = administered
+        billable = Fraction(0)
+        for discard in discards:
+            if discard["reason"] != "overfill":
+                accounted += amount(discard["amount"])
+            if discard["reason"] in self.value("billable_discard_reasons", drug):
+                billable += amount(discard["amount"])
+        if not vials:
+            if not packaged:
+                self.errors.add("vials.missing")
+        else:
+            if accounted > labelled:
+                self.errors.add("vials.exceeded")
+            if single_dose and accounted < labelled:
+                self.errors.add("waste.unaccounted")
+            if single_dose and labelled - min(vials) >= max(ordered, administered):
+                self.errors.add("vials.more_than_needed")
+        given_units = whole_units_up(administered, row.unit)
+        if packaged or not single_dose:
+            self.add_line(drug, (), given_units, drug)
+            return
+        room = max(whole_units_down(labelled, row.unit) - given_units, 0)
+        self.add_with_discard(drug, given_units, min(whole_units_down(billable, row.unit), room))
+
+    def add_with_discard(self, drug: str, given_units: int, discarded_units: int) -> None:
+        if discarded_units == 0:
+            wanted = self.value("zero_discard_modifier", drug) == "required" and self.day >= NO_DISCARD_MODIFIER_FROM
+            self.add_line(drug, ("JZ",) if wanted else (), given_units, drug)
+            return
+        treatment = self.value("discarded_drug", drug)
+        if treatment == "combined_line":
+            self.add_line(drug, (), given_units + discarded_units, drug)
+        else:
+            self.add_line(drug, (), given_units, drug)
+        if treatment == "separate_line":
+            self.add_line(drug, ("JW",), discarded_units, drug)
+
+    def add_line(self, code: str, modifiers: tuple[str, ...], units: int, drug: str) -> None:
+        longest = self.value("maximum_units_per_line", drug)
+        while longest and units > longest:
+            self.lines.append([code, sorted(modifiers), longest])
+            units -= longest
+        if units:
+            self.lines.append([code, sorted(modifiers), units])
+
+    # Visits and services
+
+    def count_visit(self, given: list[Given]) -> None:
+        if self.setting != "home" or all(self.value("home_administration", one.drug) != "visit" for one in given):
+            return
+        visit = self.document.get("visit") or {}
+        start, stop, good = self.period(visit)
+        if not visit.get("start") or not visit.get("stop"):
+            self.errors.add("visit.missing")
+        elif good and start is not None and stop is not None:
+            self.codes["99601", ()] += 1
+            tail = self.value("additional_hour_minimum_minutes", "")
+            if stop - start > 120:
+                self.codes["99602", ()] += hours_from_zero(stop - start - 120, tail)
+
+    def count_services(self, given: list[Given], everything: list[Given]) -> None:
+        for one in given:
+            if one.route in INJECTED:
+                self.codes["96401" if self.is_complex(one.drug) else "96372", ()] += 1
+        accesses: list[str] = []
+        for one in given:
+            if one.route in INTO_A_VEIN and one.access not in accesses:
+                accesses.append(one.access)
+        initials: list[tuple[tuple[int, int, int, int], Service]] = []
+        concurrent = False
+        for access in accesses:
+            services = self.services_on(access, given, everything)
+            result = self.ranked(services)
+            self.errors |= result.errors
+            concurrent = concurrent or result.concurrent
+            self.codes.update({(code, ()): units for code, units in result.add_ons.items() if units})
+            if result.initial is not None:
+                initials.append((result.initial.rank(result.primary_first), result.initial))
+        if concurrent:
+            self.codes["96368", ()] += 1
+        initials.sort(key=lambda pair: pair[0])
+        for place, (_, service) in enumerate(initials):
+            modifier = (str(self.value("distinct_site_modifier", service.drug)),) if place else ()
+            self.codes[initial_code(service), modifier] += 1
+
+    def services_on(self, access: str, given: list[Given], everything: list[Given]) -> list[Service]:
+        here = [one for one in given if one.access == access]
+        infusions, pushes = self.infusions_and_pushes(here)
+        for drug in {push.drug for push in pushes}:
+            beside = any(infusion.drug == drug for infusion in infusions)
+            self.settle_repeats([push for push in pushes if push.drug == drug], beside)
+        infusing: set[int] = set()
+        for one in everything:
+            if one.route == "iv_infusion" and one.access == access and one.usable:
+                infusing |= one.running
+        hydration: set[int] = set()
+        records = [one for one in here if one.route == "hydration" and one.record.get("purpose") == "ordered"]
+        for one in records:
+            hydration |= one.running - infusing
+        services = infusions + [push for push in pushes if not push.repeat]
+        if hydration and len(hydration) >= self.value("hydration_minimum_minutes", ""):
+            primary = any(one.record.get("primary") for one in records)
+            services.append(Service("hydration", "", False, hydration, records[0].index, primary))
+        return services
+
+    def infusions_and_pushes(self, here: list[Given]) -> tuple[list[Service], list[Service]]:
+        pushes = [self.service("push", [one]) for one in here if one.route == "iv_push"]
+        infusions: list[Service] = []
+        groups: dict[tuple[str, str], list[Given]] = {}
+        for one in here:
+            if one.route == "iv_infusion":
+                groups.setdefault((one.drug, one.record.get("order") or ""), []).append(one)
+        for (drug, _), members in groups.items():
+            service = self.service("infusion", members)
+            if len(service.minutes) < self.value("infusion_minimum_minutes", drug):
+                service.kind = "push"
+                pushes.append(service)
+            else:
+                infusions.append(service)
+        for infusion in infusions:
+            for other in infusions:
+                if other.drug == infusion.drug and (other.start, other.index) < (infusion.start, infusion.index):
+                    infusion.repeat = True
+        return infusions, pushes
+
+    def service(self, kind: str, members: list[Given]) -> Service:
+        minutes: set[int] = set()
+        for one in members:
+            minutes |= one.running
+        starts = [one.start for one in members if one.start is not None]
+        primary = any(one.record.get("primary") for one in members)
+        start = min(starts) if starts else None
+        drug = members[0].drug
+        return Service(kind, drug, self.is_complex(drug), minutes, members[0].index, primary, start)
+
+    def settle_repeats(self, pushes: list[Service], beside_own_infusion: bool) -> None:
+        """Mark the pushes of one drug that are not its first, and report those a hospital may."""
+        pushes.sort(key=lambda push: push.index)
+        if all(push.start is not None for push in pushes):
+            pushes.sort(key=lambda push: push.start or 0)
+        before: Service | None = None
+        for push in pushes:
+            if before is not None or beside_own_infusion:
+                push.repeat = True
+                timed = push.start is not None
+                if before is not None:
+                    timed = timed and before.start is not None and (push.start or 0) - before.start > 30
+                if timed and self.setting == "hospital_outpatient":
+                    self.codes["96376", ()] += 1
+            before = push
+
+    # Hierarchy on one access
+
+    def ranked(self, services: list[Service]) -> Ranked:
+        if self.setting == "office" and any(service.primary for service in services):
+            result = self.rank(services, True)
+            present = set(result.add_ons) | ({"96368"} if result.concurrent else set())
+            if result.initial is not None:
+                present.add(initial_code(result.initial))
+            if not result.errors and all(PARENTS[code] & present for code in present if code in PARENTS):
+                return result
+        return self.rank(services, False)
+
+    def rank(self, services: list[Service], primary_first: bool) -> Ranked:
+        result = Ranked(primary_first)
+        candidates = [service for service in services if not service.repeat]
+        if not candidates:
+            return result
+        initial = min(candidates, key=lambda service: service.rank(primary_first))
+        result.initial = initial
+        in_order = sorted(services, key=lambda service: (service is not initial, service.rank(primary_first)))
+        taken: set[int] = set()
+        for service in in_order:
+            if service.kind == "infusion":
+                left = service.minutes - taken
+                taken |= service.minutes
+                self.count_infusion(service, len(left), result)
+            elif service.kind == "push" and service is not initial:
+                result.add("96411" if service.complex else "96375", 1)
+            elif service.kind == "hydration":
+                tail = self.value("additional_hour_minimum_minutes", "")
+                hours = hours_after_the_first(len(service.minutes), tail)
+                result.add("96361", hours if service is initial else hours + 1)
+        return result
+
+    def count_infusion(self, service: Service, minutes: int, result: Ranked) -> None:
+        tail = self.value("additional_hour_minimum_minutes", service.drug)
+        hour_code = "96415" if service.complex else "96366"
+        if service is result.initial:
+            result.add(hour_code, hours_after_the_first(minutes, tail))
+        elif service.repeat:
+            if minutes >= 31:
+                result.add(hour_code, hours_from_zero(minutes, tail))
+        elif minutes >= self.value("infusion_minimum_minutes", service.drug):
+            result.add("96417" if service.complex else "96367", 1)
+            result.add(hour_code, hours_after_the_first(minutes, tail))
+        elif service.complex:
+            result.errors.add("time.concurrent_complex")
+        else:
+            result.concurrent = True
+
+
+@dataclass
+class Ranked:
+    primary_first: bool
+    initial: Service | None = None
+    add_ons: Counter[str] = field(default_factory=Counter)
+    errors: set[str] = field(default_factory=set)
+    concurrent: bool = False
+
+    def add(self, code: str, units: int) -> None:
+        if units > 0:
+            self.add_ons[code] += units
+
+
+def initial_code(service: Service) -> str:
+    return {
+        ("infusion", True): "96413",
+        ("push", True): "96409",
+        ("infusion", False): "96365",
+        ("push", False): "96374",
+        ("hydration", False): "96360",
+    }[service.kind, service.complex]
