@@ -53,12 +53,13 @@ TEST = MODE == "test"
 DEBUG = False
 
 if PRODUCTION:
-    SECRET_KEY = demanded("INFUSION_SECRET_KEY", "It signs sessions; make one with: openssl rand -base64 64.")
+    SECRET_KEY = demanded("INFUSION_SECRET_KEY", "It signs sessions; make one with: openssl rand -hex 32.")
     if len(SECRET_KEY) < 50:
         raise ImproperlyConfigured(
             "INFUSION_SECRET_KEY is shorter than 50 characters, so sessions could be forged. Make a longer one."
         )
-    ALLOWED_HOSTS = demanded("INFUSION_HOSTS", "It lists the host names of this site, separated by commas.").split(",")
+    HOSTS = demanded("INFUSION_HOSTS", "It lists the host names of this site, separated by commas.")
+    ALLOWED_HOSTS = [host.strip() for host in HOSTS.split(",")]
     DATABASES: dict[str, dict[str, Any]] = {
         "default": env.db_url_config(
             demanded("DATABASE_URL", "It names the database, such as postgres://user:password@host/name.")
@@ -68,7 +69,8 @@ else:
     SECRET_KEY = "only-for-tests-" * 5 if TEST else kept_key(VAR_DIR / "secret_key")
     ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
     VAR_DIR.mkdir(exist_ok=True)
-    DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
+    SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": VAR_DIR / "db.sqlite3"}
+    DATABASES = {"default": env.db("DATABASE_URL") if os.environ.get("DATABASE_URL") else SQLITE}
 
 
 def sqlite_options() -> dict[str, Any]:
@@ -199,6 +201,15 @@ if PRODUCTION:
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     if env.bool("INFUSION_BEHIND_PROXY", default=False):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# To standard error, where gunicorn writes too; Django alone would keep a server error to itself when DEBUG is off.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+}
 
 if TEST:
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,6 +1,7 @@
 """A server refuses to start unsafely, and says what to do about it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ COMPLETE = {
     "DATABASE_URL": "postgres://app@127.0.0.1/app",
 }
 QUESTION = (
-    "from infusion import settings as s; "
+    "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'infusion.settings'; from django.conf import settings as s; "
     "print(s.DEBUG, s.ALLOWED_HOSTS, s.SESSION_COOKIE_SECURE, s.SECURE_SSL_REDIRECT, s.SESSION_COOKIE_NAME)"
 )
 
@@ -51,3 +52,28 @@ def test_an_unknown_mode_is_refused() -> None:
 def test_complete_production_is_strict() -> None:
     result = start(**COMPLETE)
     assert result.stdout.strip() == "False ['infusion.example'] True True __Host-sessionid", result.stderr
+
+
+def test_the_configuration_page_names_every_variable_and_no_other() -> None:
+    name = r"\b(?:INFUSION_[A-Z_]+|DATABASE_URL)\b"
+    read = set(re.findall(name, (ROOT / "infusion/settings.py").read_text()))
+    told = set(re.findall(name, (ROOT / "docs/configuration.md").read_text()))
+    assert told == read
+
+
+def test_the_demo_answers_to_this_machine_only() -> None:
+    result = start(INFUSION_MODE="demo")
+    assert result.stdout.strip() == "False ['127.0.0.1', 'localhost', '[::1]'] False False sessionid", result.stderr
+
+
+def test_a_shell_with_the_site_s_key_is_not_taken_for_the_demo() -> None:
+    result = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "INFUSION_SECRET_KEY": COMPLETE["INFUSION_SECRET_KEY"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "The environment variable INFUSION_HOSTS is not set." in result.stderr
