@@ -1,10 +1,10 @@
-# make setup | run | test | test-postgres | lint | format | lock | clean
+# make setup | run | test | test-postgres | coverage | lint | format | lock | clean
 # Everything made lies in .venv/ and in the ignored var/.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: setup run test test-postgres lint format lock clean chromium
+.PHONY: setup run test test-postgres coverage lint format lock clean chromium
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -28,12 +28,20 @@ run: setup
 	echo "Infusion Units (demo) is at http://127.0.0.1:$(PORT)/"; \
 	exec $(BIN)/gunicorn infusion.wsgi --workers 2 --bind 127.0.0.1:$(PORT) --log-level warning
 
-test: setup chromium lint
-	@$(BIN)/pytest $(PYTEST)
+# The tests run even where lint finds something, so that one run tells everything.
+test: setup chromium
+	@status=0; \
+	$(MAKE) --no-print-directory lint || status=1; \
+	$(BIN)/pytest $(PYTEST) || status=1; \
+	exit $$status
 
 # The same suite on a PostgreSQL that lives only as long as the command.
 test-postgres: setup chromium
 	@.ci/with-postgres $(BIN)/pytest $(PYTEST)
+
+# Every branch of the rules, or it fails.
+coverage: setup
+	@$(BIN)/pytest $(PYTEST) tests/rules --cov --cov-report=term-missing
 
 chromium:
 	@command -v chromium >/dev/null || .ci/ensure chromium
