@@ -73,13 +73,17 @@ else:
     DATABASES = {"default": env.db("DATABASE_URL") if os.environ.get("DATABASE_URL") else SQLITE}
 
 
+def sqlite_journal(version: tuple[int, int, int]) -> str:
+    """Before 3.51.3 two connections can damage a write-ahead log, so the older journal serves there."""
+    return "WAL" if version >= (3, 51, 3) else "DELETE"
+
+
 def sqlite_options() -> dict[str, Any]:
     """Writers queue instead of failing, and a saved record survives a power cut.
 
     IMMEDIATE: a transaction that reads first and writes later fails at once with "database is locked" when deferred.
-    Before 3.51.3 two connections can damage a write-ahead log, so the older journal serves there.
     """
-    journal = "WAL" if sqlite3.sqlite_version_info >= (3, 51, 3) else "DELETE"
+    journal = sqlite_journal(sqlite3.sqlite_version_info)
     pragmas = (f"journal_mode={journal}", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON")
     return {
         "transaction_mode": "IMMEDIATE",
