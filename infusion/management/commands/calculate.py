@@ -1,0 +1,84 @@
+"""`manage.py calculate`: encounters as JSON Lines in, statements as JSON Lines out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.wire import (
+    Asked,
+    Unreadable,
+    decode,
+    parse_encounter,
+    statement_document,
+    unreadable_document,
+)
+from payers.policy import PayerPolicy, national_baseline
+
+
+class Command(BaseCommand):
+    help = "Turn encounters (JSON Lines, from files or standard input) into service lines, one answer a line."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("files", nargs="*", metavar="FILE", help="JSON Lines; standard input when none is given")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        every_line_readable = True
+        with ExitStack() as stack:
+            lines = stack.enter_context(_progress(_lines(options["files"], stack), options["files"]))
+            for line in lines:
+                document = answer(line)
+                every_line_readable &= document["status"] != "invalid"
+                self.stdout.write(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        if not every_line_readable:
+            sys.exit(1)
+
+
+def answer(line: bytes) -> dict[str, object]:
+    """The statement of one JSON line as a document; `invalid` with field paths when it is not an encounter."""
+    identity: object = None
+    try:
+        document = decode(line)
+        identity = document.get("id") if isinstance(document, dict) else None
+        asked = parse_encounter(document, settings.INFUSION_DEFAULT_TIME_ZONE)
+        policy = policy_of(asked).with_inline(asked.policy)
+    except Unreadable as problem:
+        return unreadable_document(identity, problem)
+    return statement_document(calculate(asked.encounter, policy, shipped_reference()))
+
+
+def policy_of(asked: Asked) -> PayerPolicy:
+    """The policy of the payer named in the document. Raises Unreadable for a payer that is not there."""
+    if asked.payer:
+        raise Unreadable((("payer", f"There is no payer {asked.payer} here."),))
+    return national_baseline()
+
+
+def _lines(files: list[str], stack: ExitStack) -> Iterator[bytes]:
+    for stream in _streams(files, stack):
+        yield from (line for line in stream if line.strip())
+
+
+def _streams(files: list[str], stack: ExitStack) -> Iterator[BinaryIO]:
+    if not files:
+        yield sys.stdin.buffer
+    for name in files:
+        try:
+            yield stack.enter_context(Path(name).open("rb"))
+        except OSError as problem:
+            raise CommandError(f"{name} cannot be read: {problem.strerror}.") from None
+
+
+def _progress(lines: Iterable[bytes], files: list[str]) -> Any:
+    """A progress bar on standard error, only when that is a terminal."""
+    return tqdm(lines, unit=" encounters", disable=None, file=sys.stderr)

@@ -1,0 +1,415 @@
+"""Running minutes and injections -> administration lines.
+
+Every hour code counts by one rule: whole hours past those already included, plus one when the rest reaches the payer's
+threshold [IFR96415]. Counted per infusion, then added up per code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from infusion.services.clock import length, whole_minutes
+from infusion.services.facts import Encounter
+from infusion.services.findings import Findings
+from infusion.services.hierarchy import (
+    REPEAT_INFUSION_MINIMUM_MINUTES,
+    REPEAT_PUSH_GAP,
+    AccessPlan,
+    Service,
+    plan_accesses,
+)
+from infusion.services.lines import Because, ServiceLine
+from infusion.services.record import BY_VEIN, INJECTED, Given, Reader
+from infusion.services.reference import Reference
+from infusion.services.words import counted, minutes_away
+from payers.policy import Reading, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """The codes of one family."""
+
+    infusion: str
+    further_hour: str
+    sequential: str
+    push: str
+    next_push: str
+    injection: str
+
+
+THERAPEUTIC = Codes("96365", "96366", "96367", "96374", "96375", "96372")
+COMPLEX = Codes("96413", "96415", "96417", "96409", "96411", "96401")
+CONCURRENT, REPEAT_PUSH = "96368", "96376"
+HYDRATION, FURTHER_HYDRATION = "96360", "96361"
+HOME_VISIT, FURTHER_HOME_HOUR = "99601", "99602"
+HOME_VISIT_MINUTES = 120
+
+
+def codes_of(service: Service) -> Codes:
+    return COMPLEX if service.complex else THERAPEUTIC
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Units earned past the included minutes, and how far the next and the last unit are."""
+
+    units: int
+    next_unit_minutes: int
+    last_unit_minutes: int
+
+
+def further_hours(minutes: int, included_minutes: int, threshold_minutes: int) -> Hours:
+    """Further-hour units of so many running minutes.
+
+    >>> [further_hours(minutes, 60, 31).units for minutes in (59, 90, 91, 150, 151)]
+    [0, 0, 1, 1, 2]
+    >>> further_hours(119, 60, 60).units, further_hours(120, 60, 60).units, further_hours(60, 60, 1).units
+    (0, 1, 0)
+    """
+    full_hours, rest_minutes = divmod(max(0, minutes - included_minutes), 60)
+    units = full_hours + (rest_minutes >= threshold_minutes)
+    next_at = included_minutes + 60 * units + threshold_minutes
+    return Hours(units, next_at - minutes, minutes - (next_at - 60) + 1 if units else 0)
+
+
+@dataclass(slots=True)
+class Part:
+    """What one service adds to a code."""
+
+    units: int
+    ids: tuple[str, ...]
+    minutes: int | None
+    because: list[Because]
+
+
+@dataclass(slots=True)
+class Claim:
+    """Administration lines in the making: parts added up per code and modifiers."""
+
+    reference: Reference
+    parts: dict[tuple[str, tuple[str, ...]], list[Part]] = field(default_factory=dict)
+
+    def add(self, code: str, part: Part, modifiers: tuple[str, ...] = ()) -> None:
+        self.parts.setdefault((code, modifiers), []).append(part)
+
+    def rule(self, key: str, text: str) -> Because:
+        return Because(key, text, self.reference.rules[key].source)
+
+    def lines(self, kind: Literal["administration", "visit"]) -> list[ServiceLine]:
+        return [
+            ServiceLine(
+                code=code,
+                modifiers=modifiers,
+                units=sum(part.units for part in parts),
+                kind=kind,
+                administrations=tuple(dict.fromkeys(each for part in parts for each in part.ids)),
+                minutes=sum(part.minutes or 0 for part in parts) or None,
+                because=tuple(dict.fromkeys(each for part in parts for each in part.because)),
+            )
+            for (code, modifiers), parts in self.parts.items()
+        ]
+
+
+def administration_lines(
+    encounter: Encounter, given: Sequence[Given], rules: Rules, reference: Reference, reader: Reader
+) -> list[ServiceLine]:
+    """The lines for giving the drugs. None that depends on a time, route or drug that is missing or wrong."""
+    findings = reader.findings
+    claim = Claim(reference)
+    if encounter.setting == "home":
+        by_visit = _billed_by_visit(given, rules)
+        if by_visit is not None:
+            _home_visit(encounter, by_visit, rules, reader, claim)
+            return claim.lines("visit")
+    by_vein = [each for each in given if each.route in BY_VEIN]
+    if all(each.sound for each in by_vein):
+        before = len(findings.found)
+        plans = plan_accesses(by_vein, rules, findings)
+        _tell_about_the_clock(by_vein, reader)
+        if not any(each.code == "time.concurrent_complex" for each in list(findings.found)[before:]):
+            for position, plan in enumerate(plans):
+                _report(plan, rules, claim, findings, distinct=position > 0)
+    _injections(given, rules, claim)
+    return claim.lines("administration")
+
+
+def _billed_by_visit(given: Sequence[Given], rules: Rules) -> Reading | None:
+    """The reading that makes this a nursing visit: one drug billed by the visit is enough, never both ways."""
+    drugs = dict.fromkeys(each.drug.code for each in given if each.drug is not None) or {"": None}
+    readings = [rules.read("home_administration", code) for code in drugs]
+    return next((reading for reading in readings if reading.value == "visit"), None)
+
+
+def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader) -> None:
+    for each in by_vein:
+        if (
+            each.start
+            and each.stop
+            and each.start.astimezone(reader.zone).date() < each.stop.astimezone(reader.zone).date()
+        ):
+            reader.findings.add(
+                "time.crosses_midnight", administration=each.id, field="stop", what=each.what,
+                on=each.start.astimezone(reader.zone).date(),
+            )  # fmt: skip
+        if each.route == "hydration" and each.administration.purpose in ("keep_open", "diluent"):
+            purpose = {"keep_open": "kept the line open", "diluent": "carried a drug"}[each.administration.purpose]
+            reader.findings.add("hydration.not_counted", administration=each.id, field="purpose", purpose=purpose)
+
+
+# One access ---------------------------------------------------------------------------------------------------------
+
+
+def _report(plan: AccessPlan, rules: Rules, claim: Claim, findings: Findings, *, distinct: bool) -> None:
+    if plan.initial is not None:
+        _initial(plan, plan.initial, rules, claim, distinct=distinct)
+    for service in plan.sequential:
+        _sequential(service, rules, claim)
+    for service in plan.concurrent:
+        _concurrent(service, claim)
+    for service in plan.repeats:
+        _repeat_infusion(service, rules, claim, findings)
+    for service in plan.pushes:
+        text = f"{service.drug.label} is another drug given by push, so it takes {codes_of(service).next_push} once."
+        claim.add(codes_of(service).next_push, _push_part(service, claim, "next_push", text))
+    _repeat_pushes(plan, rules, claim, findings)
+    _hydration(plan, rules, claim, distinct=distinct)
+
+
+def _initial(plan: AccessPlan, service: Service, rules: Rules, claim: Claim, *, distinct: bool) -> None:
+    modifiers, site = _site(rules, service.drug.code, distinct=distinct)
+    codes = codes_of(service)
+    others = len(plan.sequential) + len(plan.concurrent) + len(plan.pushes) + bool(plan.hydration.given)
+    first = [claim.rule("initial_service", _why_first(service))] if others or distinct else []
+    if service.infusion:
+        part = _infusion_part(service, claim, codes.infusion)
+        part.because += [*first, *site]
+        hours = _hours(service, rules, claim, codes.further_hour, 60, "The first 60 are the initial hour")
+        if not hours.units:
+            part.because += hours.because
+        claim.add(codes.infusion, part, modifiers)
+        _add_hours(codes.further_hour, hours, claim)
+    else:
+        text = f"{service.drug.label} is the first push here, so it takes {codes.push}."
+        part = _push_part(service, claim, "first_push", text)
+        part.because += [*first, *site]
+        claim.add(codes.push, part, modifiers)
+
+
+def _why_first(service: Service) -> str:
+    if service.primary:
+        return f"{service.drug.label} is marked as the reason for this visit, so it takes the initial code."
+    return f"{service.drug.label} ranks highest on this access, whatever came first, so it takes the initial code."
+
+
+def _site(rules: Rules, drug: str, *, distinct: bool) -> tuple[tuple[str, ...], list[Because]]:
+    if not distinct:
+        return (), []
+    reading = rules.read("distinct_site_modifier", drug)
+    text = "A second access site was medically necessary, so it has an initial code of its own with this modifier."
+    return (str(reading.value),), [_from(reading, text)]
+
+
+def _sequential(service: Service, rules: Rules, claim: Claim) -> None:
+    codes = codes_of(service)
+    part = _infusion_part(service, claim, codes.sequential)
+    part.because.append(
+        claim.rule("sequential_infusion", f"{service.drug.label} is another drug, infused after the first one.")
+    )
+    hours = _hours(service, rules, claim, codes.further_hour, 60, "The first 60 are its own first hour")
+    if not hours.units:
+        part.because += hours.because
+    claim.add(codes.sequential, part)
+    _add_hours(codes.further_hour, hours, claim)
+
+
+def _concurrent(service: Service, claim: Claim) -> None:
+    text = f"{service.drug.label} ran beside another drug on the same access. This is reported once an encounter."
+    first = not any(code == CONCURRENT for code, _ in claim.parts)
+    because = [*_readings(service), claim.rule("concurrent_infusion", text)]
+    claim.add(CONCURRENT, Part(int(first), service.ids, whole_minutes(length(service.running)), because))
+
+
+def _repeat_infusion(service: Service, rules: Rules, claim: Claim, findings: Findings) -> None:
+    """A later order of the same drug: its hours from zero, but only from 31 minutes on."""
+    code = codes_of(service).further_hour
+    hours = _hours(service, rules, claim, code, 0, "It is a separate order of the same drug, counted from zero")
+    if service.minutes < REPEAT_INFUSION_MINIMUM_MINUTES or not hours.units:
+        needed = max(REPEAT_INFUSION_MINIMUM_MINUTES, service.minutes + 1)
+        findings.add(
+            "infusion.repeat_too_short", administration=service.ids[0], field="stop", what=service.drug.label,
+            minutes=service.minutes, needed=needed if hours.units else service.minutes + hours.next_unit_minutes,
+        )  # fmt: skip
+        return
+    hours.because.append(
+        claim.rule("repeat_infusion", f"A separate order of {service.drug.name} adds further hours, not a first one.")
+    )
+    _add_hours(code, hours, claim)
+
+
+def _repeat_pushes(plan: AccessPlan, rules: Rules, claim: Claim, findings: Findings) -> None:
+    """The same drug pushed again: hospital only, timed, more than 30 minutes after the push before."""
+    previous = {each.drug.code: each for each in (*plan.pushes, *((plan.initial,) if plan.initial else ()))}
+    previous = {code: each for code, each in previous.items() if not each.infusion}
+    for service in plan.repeat_pushes:
+        before = previous.get(service.drug.code)
+        previous[service.drug.code] = service
+        words = {"administration": service.ids[0], "what": service.drug.label}
+        if rules.setting != "hospital_outpatient":
+            reason = "only a hospital reports a repeat"
+            findings.add("push.repeat_not_reported", field="route", reason=reason, **words)
+        elif service.start is None or (before is not None and before.start is None):
+            findings.add("push.untimed", field="start", **words)
+        elif before is not None and before.start is not None and service.start - before.start <= REPEAT_PUSH_GAP:
+            minutes = whole_minutes(service.start - before.start)
+            reason = f"it came {counted(minutes, 'minute')} after the one before, where more than 30 are needed"
+            findings.add("push.repeat_not_reported", field="start", reason=reason, **words)
+        else:
+            text = f"{service.drug.label} was pushed again more than 30 minutes after the push before, in a hospital."
+            claim.add(REPEAT_PUSH, _push_part(service, claim, "repeat_push", text))
+
+
+def _hydration(plan: AccessPlan, rules: Rules, claim: Claim, *, distinct: bool) -> None:
+    fluid = plan.hydration
+    if not fluid.given or fluid.reading is None:
+        return
+    ids = tuple(each.id for each in fluid.given)
+    enough = _from(
+        fluid.reading,
+        f"{counted(fluid.minutes, 'minute')} of ordered hydration ran while no drug infused on this access; "
+        f"{fluid.reading.minutes} are needed.",
+    )
+    reading = rules.read("additional_hour_minimum_minutes")
+    hours = further_hours(fluid.minutes, 60, reading.minutes)
+    text = _hours_text(fluid.minutes, 60, "The first 60 are the first unit", hours, reading.minutes, FURTHER_HYDRATION)
+    beyond = _from(reading, text)
+    if plan.initial is None:
+        modifiers, site = _site(rules, "", distinct=distinct)
+        because = [enough, *site] if hours.units else [enough, *site, beyond]
+        claim.add(HYDRATION, Part(1, ids, fluid.minutes, because), modifiers)
+        if hours.units:
+            claim.add(FURTHER_HYDRATION, Part(hours.units, ids, fluid.minutes, [beyond]))
+        return
+    beside = claim.rule("hydration_beside_drug", "Beside a drug, hydration takes the further-hour code alone.")
+    claim.add(FURTHER_HYDRATION, Part(1 + hours.units, ids, fluid.minutes, [enough, beside, beyond]))
+
+
+# Reasons ------------------------------------------------------------------------------------------------------------
+
+
+def _from(reading: Reading, text: str) -> Because:
+    return Because(reading.name, text, reading.source, reading)
+
+
+def _readings(service: Service) -> list[Because]:
+    """One reason for each parameter that made the service what it is."""
+    reasons = []
+    for reading in service.readings:
+        if reading.name == "infusion_minimum_minutes":
+            continue
+        text = f"{reading.whose} takes {service.drug.name} in this family of administration codes: {reading.words}."
+        if reading.name == "missing_stop_time":
+            text = "No stop time was recorded, and by this rule the drug then counts as a push."
+        reasons.append(_from(reading, text))
+    return reasons
+
+
+def _infusion_part(service: Service, claim: Claim, code: str) -> Part:
+    minimum = service.readings[0]
+    spare = service.minutes - minimum.minutes + 1
+    push = codes_of(service).push if code == codes_of(service).infusion else codes_of(service).next_push
+    text = (
+        f"{service.drug.label} ran {counted(service.minutes, 'minute')}. At least {minimum.minutes} make an infusion; "
+        f"{minutes_away(spare, 'fewer')} would make it a push ({push})."
+    )
+    return Part(1, service.ids, service.minutes, [_from(minimum, text), *_readings(service)])
+
+
+def _push_part(service: Service, claim: Claim, rule: str, text: str) -> Part:
+    because = [claim.rule(rule, text), *_readings(service)]
+    minimum = service.readings[0] if service.readings else None
+    if minimum is not None and minimum.name == "infusion_minimum_minutes":
+        lacking = minimum.minutes - service.minutes
+        because.insert(
+            0,
+            _from(
+                minimum,
+                f"{service.drug.label} ran {counted(service.minutes, 'minute')}, and under {minimum.minutes} it is a "
+                f"push. {minutes_away(lacking, 'more').capitalize()} would make it an infusion.",
+            ),
+        )
+    return Part(1, service.ids, service.minutes or None, because)
+
+
+@dataclass(slots=True)
+class _EarnedHours:
+    units: int
+    ids: tuple[str, ...]
+    minutes: int
+    because: list[Because]
+    next_unit_minutes: int
+
+
+def _hours(service: Service, rules: Rules, claim: Claim, code: str, included: int, first: str) -> _EarnedHours:
+    reading = rules.read("additional_hour_minimum_minutes", service.drug.code)
+    hours = further_hours(service.minutes, included, reading.minutes)
+    text = f"{service.drug.label}: " + _hours_text(service.minutes, included, first, hours, reading.minutes, code)
+    return _EarnedHours(hours.units, service.ids, service.minutes, [_from(reading, text)], hours.next_unit_minutes)
+
+
+def _add_hours(code: str, hours: _EarnedHours, claim: Claim) -> None:
+    if hours.units:
+        claim.add(code, Part(hours.units, hours.ids, hours.minutes, hours.because))
+
+
+def _hours_text(minutes: int, included: int, first: str, hours: Hours, threshold: int, code: str) -> str:
+    """ "150 running minutes. The first 60 are …; 90 more are 1 full hour and 30 minutes, and 31 earn another unit. …"."""
+    more = max(0, minutes - included)
+    full_hours, rest = divmod(more, 60)
+    inside = f"{counted(full_hours, 'full hour')} and {counted(rest, 'minute')}"
+    parts = [
+        f"{counted(minutes, 'running minute')}. {first}; "
+        + (f"{more} {'more ' if included else ''}are {inside}" if more else "nothing is left beyond them"),
+        f"and {threshold} past a full hour earn another unit.",
+        f"{minutes_away(hours.next_unit_minutes, 'more').capitalize()} would add one unit of {code}"
+        + (f", {minutes_away(hours.last_unit_minutes, 'fewer')} would take one away." if hours.units else "."),
+    ]
+    return f"{parts[0]}, {parts[1]} {parts[2]}"
+
+
+# Outside the hierarchy ----------------------------------------------------------------------------------------------
+
+
+def _injections(given: Sequence[Given], rules: Rules, claim: Claim) -> None:
+    for each in given:
+        if each.route in INJECTED and each.drug is not None and each.sound:
+            family = rules.read("administration_family", each.drug.code) if each.drug.may_be_complex else None
+            codes = COMPLEX if family and family.value == "complex" else THERAPEUTIC
+            because = [
+                claim.rule("injection", f"One injection of {each.drug.name} is one unit, whatever else is given.")
+            ]
+            if family:
+                because.append(
+                    _from(family, f"{family.whose} takes it in this family of administration codes: {family.words}.")
+                )
+            claim.add(codes.injection, Part(1, (each.id,), None, because))
+
+
+def _home_visit(encounter: Encounter, by_visit: Reading, rules: Rules, reader: Reader, claim: Claim) -> None:
+    minutes = reader.visit_minutes(encounter)
+    if minutes is None:
+        return
+    ids = tuple(each.id for each in encounter.administrations)
+    reading = rules.read("additional_hour_minimum_minutes")
+    hours = further_hours(minutes, HOME_VISIT_MINUTES, reading.minutes)
+    text = _hours_text(
+        minutes, HOME_VISIT_MINUTES, "The first 120 are the visit code", hours, reading.minutes, FURTHER_HOME_HOUR
+    ).replace("running minute", "visit minute", 1)
+    visit = _from(
+        by_visit, "At home the nursing visit is reported, not the infusion: its first two hours are one unit."
+    )
+    beyond = _from(reading, text)
+    claim.add(HOME_VISIT, Part(1, ids, minutes, [visit] if hours.units else [visit, beyond]))
+    if hours.units:
+        claim.add(FURTHER_HOME_HOUR, Part(hours.units, ids, minutes, [beyond]))

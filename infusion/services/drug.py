@@ -1,0 +1,381 @@
+"""Administered and discarded amounts -> drug lines, with JW and JZ.
+
+Pooled per code: administered rounds up to whole billing units, billable discard rounds down, and together they never
+exceed the labelled content that was opened [CGSJW]. JW and JZ never stand together [NORJW]. Containers have to add up
+before a line exists.
+
+Not handled: sharing a single-dose container between patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from math import gcd
+
+from infusion.services.findings import Findings
+from infusion.services.lines import Because, NdcQuantity, ServiceLine
+from infusion.services.ndc import NdcShares
+from infusion.services.record import Given
+from infusion.services.reference import Drug, Reference
+from infusion.services.words import counted, plain
+from payers.policy import DISCARD_REASONS, Rules
+
+NOTHING = Decimal(0)
+NOMINAL_CHARGE = Decimal("0.01")
+MOST_SIZES_TRIED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """All that was recorded of one drug code, bought or supplied, in one encounter. Amounts in mg."""
+
+    drug: Drug
+    supplied: bool
+    given: tuple[Given, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(each.id for each in self.given)
+
+    @property
+    def ordered(self) -> Decimal:
+        return sum((_ordered(each) for each in self.given), NOTHING)
+
+    @property
+    def administered(self) -> Decimal:
+        return sum((each.administration.administered or NOTHING for each in self.given), NOTHING)
+
+    @property
+    def opened(self) -> Decimal:
+        return sum(self.containers, NOTHING)
+
+    @property
+    def containers(self) -> list[Decimal]:
+        """The labelled content of each container opened."""
+        return [
+            vial.amount
+            for each in self.given
+            for vial in each.administration.vials
+            for _ in range(min(vial.count, 999))
+        ]
+
+    def discarded(self, *reasons: str) -> Decimal:
+        """What was discarded for one of these reasons."""
+        return sum(
+            (each.amount for given in self.given for each in given.administration.discards if each.reason in reasons),
+            NOTHING,
+        )
+
+    @property
+    def kinds(self) -> frozenset[bool]:
+        """Whether the containers are single-dose: {True}, {False}, both, or the drug's own kind without containers."""
+        recorded = frozenset(
+            self.drug.single_dose if vial.single_dose is None else vial.single_dose
+            for each in self.given
+            for vial in each.administration.vials
+            if vial.count
+        )
+        return recorded or frozenset({self.drug.single_dose})
+
+
+def _ordered(each: Given) -> Decimal:
+    record = each.administration
+    return record.ordered if record.ordered is not None else record.administered or NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class DrugRules:
+    """Reads one encounter's drugs into lines."""
+
+    rules: Rules
+    reference: Reference
+    findings: Findings
+    jz_in_use: bool
+
+    def lines(self, given: Sequence[Given]) -> list[ServiceLine]:
+        pools: dict[tuple[str, bool], list[Given]] = {}
+        unsound = {each.administration.drug for each in given if not each.known}
+        for each in given:
+            if each.drug is not None:
+                supplied = each.administration.acquired == "supplied"
+                pools.setdefault((each.drug.code, supplied), []).append(each)
+        lines: list[ServiceLine] = []
+        for (code, supplied), group in pools.items():
+            drug = group[0].drug
+            if code not in unsound and drug is not None:
+                lines += self._pool_lines(Pool(drug, supplied, tuple(group)))
+        return lines
+
+    def _pool_lines(self, pool: Pool) -> list[ServiceLine]:
+        packaged = pool.drug.hospital_packaged and self.rules.setting == "hospital_outpatient"
+        if not self._amounts_can_be_read(pool) or not self._adds_up(pool, vials_needed=not (packaged or pool.supplied)):
+            return []
+        self._tell_what_is_not_billed(pool)
+        if pool.supplied:
+            return self._supplied_lines(pool)
+        if packaged:
+            return self._plain_line(
+                pool, "packaged_drug", f"In a hospital the payment for {pool.drug.name} is packaged"
+            )
+        if pool.kinds != {True}:
+            if len(pool.kinds) > 1:
+                self.findings.add("vials.kinds_mixed", administration=pool.ids[0], field="vials", what=pool.drug.label)
+            return self._plain_line(pool, "multi_dose", f"{pool.drug.label} came from a multi-dose vial")
+        return self._single_dose_lines(pool)
+
+    # Does the record hold together? ---------------------------------------------------------------------------------
+
+    def _amounts_can_be_read(self, pool: Pool) -> bool:
+        before = len(self.findings.found)
+        for each in pool.given:
+            record = each.administration
+            if record.administered is None:
+                self.findings.add("amount.missing", administration=each.id, field="administered", what=pool.drug.label)
+            recorded = [("ordered", record.ordered), ("administered", record.administered)]
+            recorded += [(f"discards.{n}.amount", discard.amount) for n, discard in enumerate(record.discards)]
+            for n, vial in enumerate(record.vials):
+                recorded += [(f"vials.{n}.amount", vial.amount if vial.amount else Decimal(-1))]
+                recorded += [(f"vials.{n}.count", Decimal(vial.count))]
+            for field, amount in recorded:
+                if amount is not None and amount < 0:
+                    self.findings.add(
+                        "amount.negative", administration=each.id, field=field, what=pool.drug.label,
+                        amount=plain(amount),
+                    )  # fmt: skip
+        return len(self.findings.found) == before
+
+    def _adds_up(self, pool: Pool, *, vials_needed: bool) -> bool:
+        """Given + discarded = opened, from no more vials than the dose needed."""
+        where = {"administration": pool.ids[0], "what": pool.drug.name}
+        containers = pool.containers
+        if not containers:
+            if vials_needed:
+                self.findings.add("vials.missing", field="vials", **{**where, "what": pool.drug.label})
+            return not vials_needed
+        before = len(self.findings.found)
+        counted_reasons = [reason for reason in DISCARD_REASONS if reason != "overfill"]
+        used = pool.administered + pool.discarded(*counted_reasons)
+        amounts = {"used": plain(used), "opened": plain(pool.opened), "missing": plain(pool.opened - used)}
+        if used > pool.opened:
+            self.findings.add("vials.exceeded", field="vials", **where, **amounts)
+        if pool.kinds == {True}:
+            if used < pool.opened:
+                self.findings.add("waste.unaccounted", field="discards", **where, **amounts)
+            needed = max(pool.ordered, pool.administered)
+            if pool.opened - min(containers) >= needed:
+                self.findings.add("vials.more_than_needed", field="vials", needed=plain(needed), **where)
+        sound = len(self.findings.found) == before
+        self._look_at_vials(pool, sound=sound)
+        return sound
+
+    def _look_at_vials(self, pool: Pool, *, sound: bool) -> None:
+        sizes = sorted({container.amount for container in pool.drug.containers})
+        for each in pool.given:
+            for n, vial in enumerate(each.administration.vials):
+                if vial.amount not in sizes:
+                    self.findings.add(
+                        "vials.size_unknown", administration=each.id, field=f"vials.{n}.amount",
+                        amount=plain(vial.amount), what=pool.drug.name,
+                    )  # fmt: skip
+        if not sound or pool.kinds != {True}:
+            return
+        best = smallest_total(max(pool.ordered, pool.administered), sizes)
+        if best is not None and best < pool.opened:
+            self.findings.add(
+                "vials.smaller_available", administration=pool.ids[0], field="vials", what=pool.drug.label,
+                best=plain(best), opened=plain(pool.opened),
+            )  # fmt: skip
+
+    def _tell_what_is_not_billed(self, pool: Pool) -> None:
+        billable = self._billable_reasons(pool)
+        for each in pool.given:
+            for n, discard in enumerate(each.administration.discards):
+                if discard.amount <= 0 or (discard.reason in billable and discard.reason != "stopped_early"):
+                    continue
+                words = {"amount": plain(discard.amount), "what": pool.drug.name}
+                code = "waste.not_billed"
+                if discard.reason == "line_residual" or (
+                    discard.reason == "stopped_early" and discard.reason in billable
+                ):
+                    code = f"waste.{discard.reason}"
+                self.findings.add(
+                    code, administration=each.id, field=f"discards.{n}",
+                    reason=DISCARD_REASONS[discard.reason].lower(), **words,
+                )  # fmt: skip
+
+    # Lines ----------------------------------------------------------------------------------------------------------
+
+    def _billable_reasons(self, pool: Pool) -> tuple[str, ...]:
+        reasons = self.rules.read("billable_discard_reasons", pool.drug.code).value
+        return reasons if isinstance(reasons, tuple) else ()
+
+    def _rule(self, key: str, text: str) -> Because:
+        return Because(key, text, self.reference.rules[key].source)
+
+    def _supplied_lines(self, pool: Pool) -> list[ServiceLine]:
+        reading = self.rules.read("supplied_drug_line", pool.drug.code)
+        nominal = reading.value == "nominal_charge"
+        line = "it appears at a nominal charge" if nominal else "it is not charged; its administration is"
+        self.findings.add(
+            "drug.supplied", administration=pool.ids[0], field="acquired", what=pool.drug.label, line=line
+        )
+        if not nominal:
+            return []
+        text = f"{reading.whose} wants a drug that the site did not buy on the claim at a nominal charge."
+        because = [self._administered(pool), Because(reading.name, text, reading.source, reading)]
+        return self._split(pool, units_up(pool.administered, pool.drug), (), because, pool.administered, NOMINAL_CHARGE)
+
+    def _plain_line(self, pool: Pool, rule: str, text: str) -> list[ServiceLine]:
+        because = [self._administered(pool), self._rule(rule, f"{text}: no JW, no JZ, and discard is not billed.")]
+        return self._split(pool, units_up(pool.administered, pool.drug), (), because, pool.administered)
+
+    def _single_dose_lines(self, pool: Pool) -> list[ServiceLine]:
+        administered_units = units_up(pool.administered, pool.drug)
+        discard = pool.discarded(*self._billable_reasons(pool))
+        opened_units = units_down(pool.opened, pool.drug)
+        discarded_units = max(0, min(units_down(discard, pool.drug), opened_units - administered_units))
+        if not discarded_units:
+            return self._nothing_discarded(pool, administered_units, discard)
+        reading = self.rules.read("discarded_drug", pool.drug.code)
+        administered = self._administered(pool)
+        wasted = self._discarded(pool, discard, discarded_units)
+        if reading.value == "separate_line":
+            text = f"{reading.whose} takes discarded drug on its own line with JW, and the dose then without modifier."
+            how = Because(reading.name, text, reading.source, reading)
+            return [
+                *self._split(pool, administered_units, (), [administered, how], pool.administered),
+                *self._split(pool, discarded_units, ("JW",), [wasted, how], discard, after=pool.administered),
+            ]
+        if reading.value == "combined_line":
+            text = f"{reading.whose} takes the dose and the discarded drug together on one line, without modifier."
+            how = Because(reading.name, text, reading.source, reading)
+            total = pool.administered + discard
+            return self._split(pool, administered_units + discarded_units, (), [administered, wasted, how], total)
+        text = (
+            f"{plain(discard)} mg were discarded, and {reading.whose} does not bill discarded drug, so there is no JW "
+            "line and no modifier."
+        )
+        how = Because(reading.name, text, reading.source, reading)
+        return self._split(pool, administered_units, (), [administered, how], pool.administered)
+
+    def _nothing_discarded(self, pool: Pool, units: int, discard: Decimal) -> list[ServiceLine]:
+        reading = self.rules.read("zero_discard_modifier", pool.drug.code)
+        left = f"{plain(discard)} mg are less than one unit, so nothing counts as discarded" if discard else (
+            "Nothing billable was discarded"
+        )  # fmt: skip
+        required = reading.value == "required"
+        modifiers = ("JZ",) if required and self.jz_in_use else ()
+        if modifiers:
+            text = f"{left}, and the line says so with JZ."
+        elif required:
+            text = f"{left}. JZ is carried only from {self.reference.modifiers['JZ'].required_from} on."
+        else:
+            text = f"{left}. {reading.whose} does not use JZ."
+        because = [self._administered(pool), Because(reading.name, text, reading.source, reading)]
+        return self._split(pool, units, modifiers, because, pool.administered)
+
+    def _administered(self, pool: Pool) -> Because:
+        unit = pool.drug.billing_unit
+        units = units_up(pool.administered, pool.drug)
+        spare = units * unit - pool.administered
+        text = (
+            f"{plain(pool.administered)} mg were given. At {plain(unit)} mg a unit, rounded up, that is "
+            f"{counted(units, 'unit')}. {_milligrams_away(spare, unit)}"
+        )
+        return self._rule("administered_units", text)
+
+    def _discarded(self, pool: Pool, discard: Decimal, units: int) -> Because:
+        text = (
+            f"{plain(discard)} mg of what was opened were discarded. At {plain(pool.drug.billing_unit)} mg a unit, "
+            f"rounded down and within the {plain(pool.opened)} mg on the labels, that is {counted(units, 'unit')}."
+        )
+        return self._rule("discarded_units", text)
+
+    def _split(
+        self,
+        pool: Pool,
+        units: int,
+        modifiers: tuple[str, ...],
+        because: list[Because],
+        amount: Decimal,
+        charge: Decimal | None = None,
+        after: Decimal = NOTHING,
+    ) -> list[ServiceLine]:
+        """One line, or several when the payer limits the units on one."""
+        reading = self.rules.read("maximum_units_per_line", pool.drug.code)
+        most = reading.value if isinstance(reading.value, int) else units
+        if units > most:
+            text = f"{reading.whose} takes at most {counted(most, 'unit')} on a line; the rest follows on further ones."
+            because = [*because, Because(reading.name, text, reading.source, reading)]
+        shares = NdcShares(pool.drug, [vial for each in pool.given for vial in each.administration.vials])
+        shares.skip(after)
+        lines = []
+        while units > 0:
+            on_line = min(units, most)
+            units -= on_line
+            share = min(amount, on_line * pool.drug.billing_unit) if units else amount
+            amount -= share
+            ndcs: tuple[NdcQuantity, ...] = shares.take(share)
+            lines.append(
+                ServiceLine(
+                    code=pool.drug.code,
+                    modifiers=modifiers,
+                    units=on_line,
+                    kind="drug",
+                    administrations=pool.ids,
+                    because=tuple(because),
+                    ndcs=ndcs,
+                    charge=charge,
+                )  # fmt: skip
+            )
+        return lines
+
+
+def units_up(amount: Decimal, drug: Drug) -> int:
+    """Billing units of an administered amount in mg, rounded up."""
+    whole, rest = divmod(amount, drug.billing_unit)
+    return int(whole) + (rest > 0)
+
+
+def units_down(amount: Decimal, drug: Drug) -> int:
+    """Billing units of a discarded or labelled amount in mg, rounded down."""
+    return int(amount // drug.billing_unit)
+
+
+def smallest_total(needed: Decimal, sizes: Sequence[Decimal]) -> Decimal | None:
+    """The least that can be opened to give `needed` mg from these vial sizes; None when it is not worth knowing.
+
+    >>> smallest_total(Decimal(100), [Decimal(40), Decimal(125)])
+    Decimal('120')
+    """
+    if not sizes or needed <= 0:
+        return None
+    scale = 10 ** max(-int(size.as_tuple().exponent) if int(size.as_tuple().exponent) < 0 else 0 for size in sizes)
+    whole = [int(size * scale) for size in sizes]
+    step = gcd(*whole)
+    goal = -int(-needed * scale // step)
+    if needed * scale > goal * step:
+        goal += 1
+    if goal > MOST_SIZES_TRIED:
+        return None
+    jumps = [size // step for size in whole]
+    reachable = bytearray(goal + max(jumps) + 1)
+    reachable[0] = 1
+    for total in range(len(reachable)):
+        if reachable[total]:
+            if total >= goal:
+                return Decimal(total * step) / scale
+            for jump in jumps:
+                if total + jump < len(reachable):
+                    reachable[total + jump] = 1
+    return None
+
+
+def _milligrams_away(spare: Decimal, unit: Decimal) -> str:
+    if spare:
+        return f"Up to {plain(spare)} mg more would not change it."
+    if unit == 1:
+        return "One milligram more would add one unit, one less would take one away."
+    return f"One milligram more would add one unit; {plain(unit)} mg less would take one away."

@@ -1,0 +1,289 @@
+"""Which service is initial, and what every other one is beside it.
+
+Administrations of one drug under one order on one access are one service. Per access the highest service is initial:
+complex infusion, complex push, infusion, push, hydration; then the longest; then the first listed [RMC, CA96365]. In
+an office the one marked primary comes first, as long as no add-on code loses its parent. Overlapping infusions: a lower
+one keeps only the minutes it does not share [MLOVER].
+
+Not handled: two encounters of one patient on a day; whether a reason for a second access is a good one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from infusion.services.clock import Period, length, merged, whole_minutes, without
+from infusion.services.findings import Findings
+from infusion.services.record import BY_VEIN, Given
+from infusion.services.reference import Drug
+from payers.policy import Reading, Rules
+
+REPEAT_INFUSION_MINIMUM_MINUTES = 31
+REPEAT_PUSH_GAP = timedelta(minutes=30)
+UNCLEAR_GAP = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An infusion or push of one drug under one order on one access. `running` is what ran, `counted` what counts."""
+
+    infusion: bool
+    drug: Drug
+    complex: bool
+    given: tuple[Given, ...]
+    running: tuple[Period, ...]
+    readings: tuple[Reading, ...]
+    counted: tuple[Period, ...] = ()
+
+    @property
+    def rank(self) -> tuple[int, timedelta, int]:
+        """Sorts the highest service first."""
+        return (2 * (not self.complex) + (not self.infusion), -length(self.running), self.given[0].position)
+
+    @property
+    def start(self) -> datetime | None:
+        return (
+            self.running[0][0] if self.running else min((each.start for each in self.given if each.start), default=None)
+        )
+
+    @property
+    def minutes(self) -> int:
+        return whole_minutes(length(self.counted))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(each.id for each in self.given)
+
+    @property
+    def primary(self) -> bool:
+        return any(each.administration.primary for each in self.given)
+
+
+@dataclass(slots=True)
+class Hydration:
+    """Ordered hydration on one access: the minutes in which no drug infused."""
+
+    given: tuple[Given, ...] = ()
+    minutes: int = 0
+    reading: Reading | None = None
+
+
+@dataclass(slots=True)
+class AccessPlan:
+    """What was done on one access, each service in its role."""
+
+    access: str
+    initial: Service | None = None
+    sequential: list[Service] = field(default_factory=list)
+    concurrent: list[Service] = field(default_factory=list)
+    repeats: list[Service] = field(default_factory=list)
+    pushes: list[Service] = field(default_factory=list)
+    repeat_pushes: list[Service] = field(default_factory=list)
+    hydration: Hydration = field(default_factory=Hydration)
+
+    @property
+    def rank(self) -> tuple[bool, tuple[int, timedelta, int]]:
+        if self.initial is None:
+            first = min((each.position for each in self.hydration.given), default=0)
+            return (True, (4, timedelta(minutes=-self.hydration.minutes), first))
+        return (not self.initial.primary, self.initial.rank)
+
+
+def plan_accesses(given: Sequence[Given], rules: Rules, findings: Findings) -> list[AccessPlan]:
+    """The services of each access that counts, the access with the highest first service first."""
+    by_vein = [each for each in given if each.route in BY_VEIN]
+    accesses = _accesses_that_count(by_vein, findings)
+    groups: dict[str, list[Given]] = {}
+    for each in by_vein:
+        groups.setdefault(accesses[each.administration.access], []).append(each)
+    plans = [_plan(access, group, rules, findings) for access, group in groups.items()]
+    reported = [plan for plan in plans if plan.initial is not None or plan.hydration.given]
+    if rules.setting != "office":
+        return sorted(reported, key=lambda plan: plan.rank[1])
+    return sorted(reported, key=lambda plan: plan.rank)
+
+
+def _accesses_that_count(by_vein: Sequence[Given], findings: Findings) -> dict[str, str]:
+    """Each recorded access -> the one it is counted on."""
+    counted: dict[str, str] = {}
+    reasoned = {each.administration.access for each in by_vein if each.administration.access_reason.strip()}
+    for each in by_vein:
+        access = each.administration.access
+        if access in counted:
+            continue
+        first = next(iter(counted), access)
+        counted[access] = access if access == first or access in reasoned else first
+        if counted[access] != access:
+            findings.add(
+                "access.reason_missing", administration=each.id, field="access_reason", access=access, first=first
+            )
+    return counted
+
+
+def _plan(access: str, group: Sequence[Given], rules: Rules, findings: Findings) -> AccessPlan:
+    services = [*_infusions(group, rules, findings), *_pushes(group, rules, findings)]
+    infusions = [each for each in services if each.infusion]
+    pushes = [each for each in services if not each.infusion]
+    principals, repeats = _principals(infusions)
+    plan = AccessPlan(access)
+    plan.pushes, plan.repeat_pushes = _new_pushes(pushes, infused={each.drug.code for each in principals})
+    candidates = sorted([*principals, *plan.pushes], key=lambda service: service.rank)
+    plan.initial = _initial(candidates, rules)
+    _share_minutes(plan, principals, repeats, rules, findings)
+    plan.pushes = [each for each in plan.pushes if each is not plan.initial]
+    plan.hydration = _hydration(group, rules, findings)
+    return plan
+
+
+# Services -----------------------------------------------------------------------------------------------------------
+
+
+def _infusions(group: Sequence[Given], rules: Rules, findings: Findings) -> Iterable[Service]:
+    """Bags, rate changes and interruptions of one order are one infusion; too short a one is a push."""
+    orders: dict[tuple[str, str], list[Given]] = {}
+    for each in group:
+        if each.route == "iv_infusion" and each.drug is not None:
+            orders.setdefault((each.drug.code, each.administration.order), []).append(each)
+    for (code, order), bags in orders.items():
+        drug = bags[0].drug
+        assert drug is not None  # noqa: S101  only bags with a drug were grouped
+        running = merged(period for bag in bags for period in bag.periods)
+        minimum = rules.read("infusion_minimum_minutes", code)
+        readings = [minimum, *_family(drug, rules)]
+        if all(bag.counted_as_push for bag in bags):
+            missing_stop = rules.read("missing_stop_time", code)
+            findings.add(
+                "time.counted_as_push", administration=bags[0].id, field="stop", what=drug.label,
+                payer=missing_stop.whose,
+            )  # fmt: skip
+            readings = [missing_stop, *readings[1:]]
+        if not order:
+            _ask_about_gap(bags, findings)
+        yield Service(
+            whole_minutes(length(running)) >= minimum.minutes and not bags[0].counted_as_push,
+            drug, _is_complex(drug, rules), tuple(bags), tuple(running), tuple(readings), tuple(running),
+        )  # fmt: skip
+
+
+def _pushes(group: Sequence[Given], rules: Rules, findings: Findings) -> Iterable[Service]:
+    for each in group:
+        if each.route != "iv_push" or each.drug is None:
+            continue
+        minutes = whole_minutes(length(each.periods))
+        if minutes >= rules.read("infusion_minimum_minutes", each.drug.code).minutes:
+            findings.add("time.push_long", administration=each.id, field="stop", what=each.what, minutes=minutes)
+        readings = _family(each.drug, rules)
+        yield Service(
+            False, each.drug, _is_complex(each.drug, rules), (each,), each.periods, tuple(readings), each.periods
+        )
+
+
+def _family(drug: Drug, rules: Rules) -> list[Reading]:
+    return [rules.read("administration_family", drug.code)] if drug.may_be_complex else []
+
+
+def _is_complex(drug: Drug, rules: Rules) -> bool:
+    return any(reading.value == "complex" for reading in _family(drug, rules))
+
+
+def _ask_about_gap(bags: Sequence[Given], findings: Findings) -> None:
+    spans = merged((bag.start, bag.stop) for bag in bags if bag.start and bag.stop)
+    gaps = [later[0] - earlier[1] for earlier, later in zip(spans, spans[1:], strict=False)]
+    if gaps and max(gaps) > UNCLEAR_GAP:
+        findings.add(
+            "time.repeat_unclear", administration=bags[-1].id, field="order", what=bags[0].what,
+            minutes=whole_minutes(max(gaps)),
+        )  # fmt: skip
+
+
+# Roles --------------------------------------------------------------------------------------------------------------
+
+
+def _principals(infusions: Sequence[Service]) -> tuple[list[Service], list[Service]]:
+    """The first order of each drug, and its later orders."""
+    first: dict[str, Service] = {}
+    later = []
+    for service in sorted(infusions, key=lambda each: (each.running[0][0], each.given[0].position)):
+        if service.drug.code in first:
+            later.append(service)
+        else:
+            first[service.drug.code] = service
+    return list(first.values()), later
+
+
+def _new_pushes(pushes: Sequence[Service], infused: set[str]) -> tuple[list[Service], list[Service]]:
+    """The first push of each drug, and the ones that repeat a drug already given on this access."""
+    seen = set(infused)
+    new, again = [], []
+    starts = {id(each): each.start for each in pushes if each.start is not None}
+    in_order = sorted(pushes, key=lambda each: starts[id(each)]) if len(starts) == len(pushes) else pushes
+    for service in in_order:
+        (again if service.drug.code in seen else new).append(service)
+        seen.add(service.drug.code)
+    return new, again
+
+
+def _initial(candidates: Sequence[Service], rules: Rules) -> Service | None:
+    if rules.setting == "office":
+        for service in candidates:
+            if service.primary and _every_add_on_keeps_its_parent(service, candidates):
+                return service
+    return candidates[0] if candidates else None
+
+
+def _every_add_on_keeps_its_parent(initial: Service, candidates: Sequence[Service]) -> bool:
+    """Complex add-ons hang on a complex initial code, an additional complex infusion on a complex infusion."""
+    others = [each for each in candidates if each is not initial]
+    if any(each.complex and each.infusion for each in others):
+        return initial.complex and initial.infusion
+    return initial.complex or not any(each.complex for each in others)
+
+
+def _share_minutes(
+    plan: AccessPlan, principals: list[Service], repeats: list[Service], rules: Rules, findings: Findings
+) -> None:
+    """A lower infusion loses the minutes it shares with higher ones; what is left decides its role."""
+    taken: list[Period] = []
+    ranked = sorted(principals, key=lambda each: (each is not plan.initial, each.rank))
+    for service in (*ranked, *sorted(repeats, key=lambda each: each.rank)):
+        left = without(service.running, taken)
+        taken = merged([*taken, *service.running])
+        own = Service(
+            True, service.drug, service.complex, service.given, service.running, service.readings, tuple(left)
+        )
+        lost_minutes = whole_minutes(length(service.running)) - own.minutes
+        if service in repeats:
+            plan.repeats.append(own)
+        elif service is plan.initial:
+            plan.initial = own
+        elif own.minutes >= rules.read("infusion_minimum_minutes", service.drug.code).minutes:
+            plan.sequential.append(own)
+            if lost_minutes:
+                findings.add(
+                    "time.partial_overlap", administration=service.ids[0], field="start",
+                    what=service.drug.label, minutes=lost_minutes,
+                )  # fmt: skip
+        elif service.complex:
+            findings.add(
+                "time.concurrent_complex", administration=service.ids[0], field="start", what=service.drug.label
+            )
+        else:
+            plan.concurrent.append(own)
+
+
+def _hydration(group: Sequence[Given], rules: Rules, findings: Findings) -> Hydration:
+    """Ordered fluid, less every minute in which a drug infused; nothing when too little is left."""
+    ordered = [each for each in group if each.route == "hydration" and each.administration.purpose == "ordered"]
+    if not ordered:
+        return Hydration()
+    drugs = merged(period for each in group if each.route == "iv_infusion" for period in each.periods)
+    minutes = whole_minutes(length(without([period for each in ordered for period in each.periods], drugs)))
+    minimum = rules.read("hydration_minimum_minutes")
+    if minutes < minimum.minutes:
+        findings.add(
+            "hydration.too_short", administration=ordered[0].id, field="stop", minutes=minutes, needed=minimum.minutes
+        )
+        return Hydration()
+    return Hydration(tuple(ordered), minutes, minimum)

@@ -1,0 +1,73 @@
+"""What comes out: service lines, each with its reasons, and the statement that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+from infusion.services.findings import Finding, Severity
+from payers.policy import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Because:
+    """One reason for a line. `rule` is a policy parameter or a rule of docs/rules.md; `source` a key or a citation."""
+
+    rule: str
+    text: str
+    source: str
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NdcQuantity:
+    """An 11-digit NDC and how much of it, in mL (`ML`) or vials (`UN`)."""
+
+    ndc: str
+    quantity: Decimal
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceLine:
+    """One line of a claim. `minutes` are the running minutes that it rests on."""
+
+    code: str
+    units: int
+    kind: Literal["administration", "drug", "visit"]
+    administrations: tuple[str, ...]
+    because: tuple[Because, ...]
+    modifiers: tuple[str, ...] = ()
+    minutes: int | None = None
+    ndcs: tuple[NdcQuantity, ...] = ()
+    charge: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The answer to one encounter. Blocked while anything that a line depends on is missing or wrong."""
+
+    encounter_id: str
+    date_of_service: date | None
+    lines: tuple[ServiceLine, ...]
+    findings: tuple[Finding, ...]
+    policy: Mapping[tuple[str, str], Reading]
+    reference_version: str
+
+    @property
+    def status(self) -> Literal["ready", "blocked"]:
+        return "blocked" if self.errors else "ready"
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        return self._of(Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        return self._of(Severity.WARNING)
+
+    def _of(self, severity: Severity) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity is severity)

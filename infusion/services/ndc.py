@@ -1,0 +1,67 @@
+"""Which NDC a line lists, and how much of it: from the milligrams, never from the rounded units.
+
+Liquids are counted in mL by their concentration, powders in vials as a share of one [NDCL, GEN]. At most three
+decimals, half up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+
+from infusion.services.facts import Vial
+from infusion.services.lines import NdcQuantity
+from infusion.services.reference import Drug, eleven_digits
+
+THOUSANDTH = Decimal("0.001")
+
+
+@dataclass(slots=True)
+class NdcShares:
+    """Hands out the milligrams of the opened vials in the order in which they were recorded."""
+
+    drug: Drug
+    vials: Sequence[Vial]
+    left: list[tuple[str, Decimal, Decimal]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left = [(self._ndc(vial), vial.amount, vial.amount * vial.count) for vial in self.vials]
+
+    def _ndc(self, vial: Vial) -> str:
+        """The recorded NDC, else the only one the reference has for this size; empty when there is none to trust."""
+        if vial.ndc:
+            try:
+                return eleven_digits(vial.ndc)
+            except ValueError:
+                return ""
+        known = {row.ndc for row in self.drug.containers if row.ndc and row.amount == vial.amount}
+        return eleven_digits(known.pop()) if len(known) == 1 else ""
+
+    def skip(self, amount: Decimal) -> None:
+        """Leave out milligrams that another line has listed."""
+        self._draw(amount)
+
+    def take(self, amount: Decimal) -> tuple[NdcQuantity, ...]:
+        """The NDCs of the next `amount` mg."""
+        quantities: dict[str, Decimal] = {}
+        for ndc, size, share in self._draw(amount):
+            if ndc:
+                quantity = share / self.drug.concentration if self.drug.concentration else share / size
+                quantities[ndc] = quantities.get(ndc, Decimal(0)) + quantity
+        unit = "ML" if self.drug.concentration else "UN"
+        return tuple(NdcQuantity(ndc, _three_decimals(quantity), unit) for ndc, quantity in quantities.items())
+
+    def _draw(self, amount: Decimal) -> list[tuple[str, Decimal, Decimal]]:
+        drawn = []
+        for position, (ndc, size, rest) in enumerate(self.left):
+            share = min(rest, amount)
+            if share > 0:
+                drawn.append((ndc, size, share))
+                self.left[position] = (ndc, size, rest - share)
+                amount -= share
+        return drawn
+
+
+def _three_decimals(quantity: Decimal) -> Decimal:
+    return quantity.quantize(THOUSANDTH, ROUND_HALF_UP)

@@ -1,0 +1,125 @@
+"""What a payer asks of a claim beside its units. These findings warn; they never change a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+
+from infusion.services.facts import Encounter
+from infusion.services.findings import Findings
+from infusion.services.lines import ServiceLine
+from infusion.services.record import Given
+from infusion.services.reference import Drug, Reference, eleven_digits, in_force
+from infusion.services.words import plain
+from payers.policy import PARAMETERS, Rules
+
+
+def check_payer(
+    encounter: Encounter,
+    given: Sequence[Given],
+    lines: Sequence[ServiceLine],
+    on: date,
+    rules: Rules,
+    reference: Reference,
+    findings: Findings,
+) -> None:
+    """All checks, in the order in which a biller would make them."""
+    drugs = {each.drug.code: each.drug for each in given if each.drug is not None}
+    for code, drug in drugs.items():
+        group = [each for each in given if each.drug is not None and each.drug.code == code]
+        _check_coverage(encounter, drug, group, rules, findings)
+        _check_vials(drug, group, on, findings)
+    _check_ndcs(lines, drugs, rules, findings)
+    _check_administration_paid(lines, rules, findings)
+    _check_daily_limits(lines, on, rules, reference, findings)
+    _tell_unverified_rules(lines, rules, findings)
+
+
+def _check_coverage(encounter: Encounter, drug: Drug, group: Sequence[Given], rules: Rules, findings: Findings) -> None:
+    where = {"administration": group[0].id, "what": drug.name}
+    covered = rules.read("drug_covered", drug.code)
+    if covered.value is False:
+        findings.add("drug.not_covered", field="drug", payer=covered.whose, **where)
+    accepted = rules.read("accepted_diagnoses", drug.code)
+    if isinstance(accepted.value, tuple) and accepted.value and not set(accepted.value) & set(encounter.diagnoses):
+        findings.add(
+            "diagnosis.not_accepted", field="drug", payer=accepted.whose, accepted=", ".join(accepted.value), **where
+        )
+    authorization = rules.read("prior_authorization", drug.code)
+    if authorization.value == "always":
+        findings.add("authorization.required", field="drug", payer=authorization.whose, limit="", **where)
+    elif authorization.value == "above_dose":
+        limit = rules.read("prior_authorization_dose_limit", drug.code).value
+        dose = sum((_dose(each) for each in group), Decimal(0))
+        if isinstance(limit, Decimal) and dose > limit:
+            findings.add(
+                "authorization.required", field="ordered", payer=authorization.whose,
+                limit=f" above {plain(limit)} mg", **where,
+            )  # fmt: skip
+    step = rules.read("step_therapy", drug.code)
+    if step.value:
+        findings.add("step_therapy.required", field="drug", payer=step.whose, step=step.value, **where)
+
+
+def _dose(each: Given) -> Decimal:
+    record = each.administration
+    return max(record.ordered or Decimal(0), record.administered or Decimal(0))
+
+
+def _check_vials(drug: Drug, group: Sequence[Given], on: date, findings: Findings) -> None:
+    for each in group:
+        for position, vial in enumerate(each.administration.vials):
+            if vial.expires is not None and vial.expires < on:
+                findings.add(
+                    "vials.expired", administration=each.id, field=f"vials.{position}.expires",
+                    what=drug.name, expires=vial.expires,
+                )  # fmt: skip
+            if vial.ndc:
+                try:
+                    eleven_digits(vial.ndc)
+                except ValueError:
+                    findings.add("ndc.malformed", administration=each.id, field=f"vials.{position}.ndc", ndc=vial.ndc)
+
+
+def _check_ndcs(lines: Sequence[ServiceLine], drugs: dict[str, Drug], rules: Rules, findings: Findings) -> None:
+    for line in lines:
+        if line.kind == "drug" and not line.ndcs:
+            reading = rules.read("ndc_required", line.code)
+            if reading.value is True:
+                findings.add(
+                    "ndc.missing", administration=line.administrations[0], field="vials",
+                    payer=reading.whose, what=drugs[line.code].name,
+                )  # fmt: skip
+
+
+def _check_administration_paid(lines: Sequence[ServiceLine], rules: Rules, findings: Findings) -> None:
+    codes = sorted({line.code for line in lines if line.kind != "drug"})
+    reading = rules.read("administration_paid")
+    if codes and reading.value is False:
+        findings.add("administration.not_paid", payer=reading.whose, codes=", ".join(codes))
+
+
+def _check_daily_limits(
+    lines: Sequence[ServiceLine], on: date, rules: Rules, reference: Reference, findings: Findings
+) -> None:
+    units: dict[str, int] = {}
+    for line in lines:
+        units[line.code] = units.get(line.code, 0) + line.units
+    for code, total in units.items():
+        row = in_force(reference.daily_limits.get(code, ()), on)
+        if row is not None:
+            limit = row.outpatient if rules.setting == "hospital_outpatient" else row.practitioner
+            if total > limit:
+                findings.add("units.above_mue", units=total, code=code, limit=limit)
+
+
+def _tell_unverified_rules(lines: Sequence[ServiceLine], rules: Rules, findings: Findings) -> None:
+    """Every value that was used and that nobody has verified, with the lines that rest on it."""
+    for reading in rules.readings.values():
+        if reading.unverified:
+            resting = sorted({line.code for line in lines for why in line.because if why.reading == reading})
+            findings.add(
+                "policy.unverified", label=PARAMETERS[reading.name].label, value=reading.words.lower(),
+                payer=reading.whose, source=reading.source, lines=", ".join(resting) or "this claim",
+            )  # fmt: skip

@@ -1,0 +1,288 @@
+"""What was recorded, checked against the tables and turned into instants.
+
+Decides which drug row and which running periods each administration stands for, and names everything that is missing
+or cannot be. An administration that is not `sound` takes no part in any line.
+
+Not handled here: whether amounts add up (drug.py) and what the minutes are worth (administration.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+from infusion.services.clock import (
+    LONGEST,
+    ClockChange,
+    Period,
+    instant,
+    merged,
+    running_periods,
+    whole_minutes,
+    zone_named,
+)
+from infusion.services.facts import ROUTES, Administration, Encounter
+from infusion.services.findings import Findings
+from infusion.services.reference import Drug, Reference, eleven_digits
+from payers.policy import Rules
+
+BY_VEIN = ("iv_infusion", "iv_push", "hydration")
+INJECTED = ("subcutaneous", "intramuscular")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One administration as the rules can use it. Instants are UTC; `periods` are the ones in which it ran."""
+
+    administration: Administration
+    position: int
+    what: str
+    drug: Drug | None
+    known: bool
+    start: datetime | None
+    stop: datetime | None
+    periods: tuple[Period, ...]
+    timed: bool
+    counted_as_push: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.administration.id
+
+    @property
+    def route(self) -> str:
+        return self.administration.route
+
+    @property
+    def sound(self) -> bool:
+        """Whether an administration line may rest on it."""
+        return self.known and self.timed
+
+
+def date_of_service(encounter: Encounter, findings: Findings) -> date | None:
+    """The recorded date, else the local date of the earliest start."""
+    zone = zone_named(encounter.time_zone)
+    recorded = [each.start for each in encounter.administrations if each.start is not None]
+    if not recorded and encounter.visit and encounter.visit.start:
+        recorded = [encounter.visit.start]
+    # Where the clock change leaves the instant open, both readings lie on the same day.
+    starts = [(each if each.tzinfo else each.replace(tzinfo=zone)).astimezone(UTC) for each in recorded]
+    earliest = min(starts).astimezone(zone).date() if starts else None
+    if encounter.date_of_service is None and earliest is None:
+        findings.add("date_of_service.missing", field="date_of_service")
+    elif encounter.date_of_service and earliest and encounter.date_of_service != earliest:
+        findings.add(
+            "date_of_service.differs", field="date_of_service", on=encounter.date_of_service, earliest=earliest
+        )
+    return encounter.date_of_service or earliest
+
+
+def check_diagnoses(encounter: Encounter, on: date, reference: Reference, findings: Findings) -> None:
+    """A code that is not in force cannot be billed; one that the table does not know is only asked about."""
+    for position, code in enumerate(encounter.diagnoses):
+        field = f"diagnoses.{position}"
+        rows = reference.diagnoses.get(code, ())
+        current = next((row for row in rows if row.first_day <= on and (not row.last_day or on <= row.last_day)), None)
+        if current is not None:
+            if current.status == "unverified":
+                findings.add("reference.unverified", field=field, code=code)
+        elif rows or any(code.startswith(family) for family in reference.diagnosis_families):
+            successors = rows[-1].replaced_by if rows else ()
+            advice = f"Use one of {', '.join(successors)}." if successors else "Choose a code in force on that day."
+            findings.add("diagnosis.not_billable", field=field, code=code, on=on, advice=advice)
+        else:
+            findings.add("diagnosis.unknown", field=field, code=code)
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the administrations of one encounter."""
+
+    on: date
+    zone: ZoneInfo
+    rules: Rules
+    reference: Reference
+    findings: Findings
+
+    def read(self, encounter: Encounter) -> list[Given]:
+        if not encounter.administrations:
+            self.findings.add("administration.missing", field="administrations")
+        pushed = self._drugs_without_any_stop(encounter)
+        return [self._given(each, position, pushed) for position, each in enumerate(encounter.administrations)]
+
+    def _drugs_without_any_stop(self, encounter: Encounter) -> frozenset[str]:
+        """Codes whose every infusion has a start and no stop, under a payer that counts such a drug as a push."""
+        stopped = {each.drug for each in encounter.administrations if each.stop is not None}
+        infusions = [each for each in encounter.administrations if each.route == "iv_infusion"]
+        unstarted = {each.drug for each in infusions if each.start is None}
+        return frozenset(
+            code
+            for code in {each.drug for each in infusions} - stopped - unstarted
+            if self.rules.read("missing_stop_time", code).value == "push"
+        )
+
+    def _given(self, each: Administration, position: int, pushed: frozenset[str]) -> Given:
+        drug, known = self._drug(each)
+        what = drug.label if drug else ("Hydration" if each.route == "hydration" else each.drug or "The drug")
+        start, stop, timed = self._times(each, what, each.route == "iv_infusion" and each.drug in pushed)
+        if each.route == "hydration" and not each.purpose:
+            self.findings.add("hydration.purpose_missing", administration=each.id, field="purpose")
+            timed = False
+        return Given(
+            each, position, what, drug, known, start, stop,
+            running_periods(each, self.zone) if timed else (),
+            timed,
+            timed and each.route == "iv_infusion" and each.drug in pushed,
+        )  # fmt: skip
+
+    def visit_minutes(self, encounter: Encounter) -> int | None:
+        """Minutes of the nursing visit, or None with a finding when they cannot be counted."""
+        moments = {}
+        visit = encounter.visit
+        for end in ("start", "stop"):
+            recorded = getattr(visit, end) if visit is not None else None
+            if recorded is None:
+                self.findings.add("visit.missing", field=f"visit.{end}", end=end)
+                continue
+            try:
+                moments[end] = instant(recorded, self.zone)
+            except ClockChange as change:
+                self.findings.add(change.code, field=f"visit.{end}", what="The visit", time=f"{recorded:%H:%M}")
+        if len(moments) < 2:
+            return None
+        start, stop = moments["start"], moments["stop"]
+        before = len(self.findings.found)
+        self._check_order("", "visit.stop", "The visit", start, stop)
+        return whole_minutes(stop - start) if len(self.findings.found) == before else None
+
+    # The drug -------------------------------------------------------------------------------------------------------
+
+    def _drug(self, each: Administration) -> tuple[Drug | None, bool]:
+        """The drug row in force, and whether lines may rest on this administration."""
+        if each.route in ("oral", "hydration"):
+            if each.route == "oral":
+                self.findings.add("drug.oral_not_billed", administration=each.id, what=each.drug or "A drug")
+            return None, True
+        drug = self.reference.drug(each.drug, self.on)
+        if drug is None:
+            self._refuse_code(each)
+            for row in self.reference.drugs.get(each.drug, ())[-1:]:
+                self._route_allowed(each, row)
+            return None, False
+        if drug.status == "unverified":
+            self.findings.add("reference.unverified", administration=each.id, field="drug", code=drug.code)
+        sound = self._route_allowed(each, drug) and self._ndcs_belong(each, drug)
+        if each.administered is not None and each.administered == 0:
+            self.findings.add("drug.not_given", administration=each.id, field="administered", what=drug.name)
+            sound = False
+        return drug, sound
+
+    def _refuse_code(self, each: Administration) -> None:
+        rows = self.reference.drugs.get(each.drug, ())
+        look_alike = self.reference.look_alike(each.drug.split()[0] if each.drug else "")
+        if rows:
+            successor = next((row.replaced_by for row in reversed(rows) if row.replaced_by), "")
+            ended = rows[-1].last_day is not None and rows[-1].last_day < self.on
+            advice = f"Use {successor}." if ended and successor else f"It begins on {rows[0].first_day}."
+            if ended and not successor:
+                advice = f"It ended on {rows[-1].last_day}."
+            self.findings.add(
+                "code.not_effective", administration=each.id, field="drug", code=each.drug, on=self.on, advice=advice
+            )
+            return
+        advice = "Choose the drug from the list."
+        if look_alike is not None:
+            advice = f"{look_alike.code} means {look_alike.means}. Use {look_alike.use_instead}."
+        self.findings.add(
+            "drug.unknown", administration=each.id, field="drug", code=each.drug or "An empty field", advice=advice
+        )
+
+    def _route_allowed(self, each: Administration, drug: Drug) -> bool:
+        if each.route in drug.routes:
+            return True
+        allowed = " or ".join(ROUTES[route].lower().replace("iv", "IV") for route in drug.routes)
+        self.findings.add(
+            "route.not_allowed", administration=each.id, field="route", what=drug.label, code=drug.code,
+            route=ROUTES[each.route], advice=f"It is given by {allowed}.",
+        )  # fmt: skip
+        return False
+
+    def _ndcs_belong(self, each: Administration, drug: Drug) -> bool:
+        belongs = True
+        for position, vial in enumerate(each.vials):
+            try:
+                owners = self.reference.ndc_owners.get(eleven_digits(vial.ndc), frozenset()) if vial.ndc else None
+            except ValueError:
+                continue  # told as ndc.malformed where the line is made
+            if owners and not any(self._same_drug(owner, drug) for owner in owners):
+                self.findings.add(
+                    "ndc.other_drug", administration=each.id, field=f"vials.{position}.ndc",
+                    ndc=vial.ndc, owner=" or ".join(sorted(owners)), code=drug.code,
+                )  # fmt: skip
+                belongs = False
+        return belongs
+
+    def _same_drug(self, code: str, drug: Drug) -> bool:
+        return any(row.name == drug.name for row in self.reference.drugs[code])
+
+    # The times ------------------------------------------------------------------------------------------------------
+
+    def _times(self, each: Administration, what: str, as_push: bool) -> tuple[datetime | None, datetime | None, bool]:
+        """Start and stop as instants, and whether every time can be used."""
+        before = len(self.findings.found)
+        needed = each.route == "iv_infusion" or (
+            each.route == "hydration" and each.purpose not in ("keep_open", "diluent")
+        )
+        start = self._instant(each, "start", each.start, what, needed)
+        stop = self._instant(each, "stop", each.stop, what, needed and not as_push)
+        if start and stop:
+            self._check_order(each.id, "stop", what, start, stop)
+        self._check_pauses(each, what, start, stop)
+        return start, stop, len(self.findings.found) == before
+
+    def _instant(
+        self, each: Administration, field: str, moment: datetime | None, what: str, needed: bool
+    ) -> datetime | None:
+        if moment is None:
+            name = field.rpartition(".")[2]
+            if needed:
+                self.findings.add(f"time.{name}_missing", administration=each.id, field=field, what=what)
+            return None
+        try:
+            return instant(moment, self.zone)
+        except ClockChange as change:
+            self.findings.add(change.code, administration=each.id, field=field, what=what, time=f"{moment:%H:%M}")
+            return None
+
+    def _check_order(self, administration: str, field: str, what: str, start: datetime, stop: datetime) -> None:
+        if stop <= start:
+            self.findings.add(
+                "time.stop_not_after_start", administration=administration, field=field, what=what,
+                start=f"{start.astimezone(self.zone):%H:%M}", stop=f"{stop.astimezone(self.zone):%H:%M}",
+            )  # fmt: skip
+        elif stop - start > LONGEST:
+            self.findings.add("time.too_long", administration=administration, field=field, what=what)
+
+    def _check_pauses(self, each: Administration, what: str, start: datetime | None, stop: datetime | None) -> None:
+        pauses: list[Period] = []
+        complete = True
+        for position, pause in enumerate(each.pauses):
+            where = f"pauses.{position}"
+            begin = self._instant(each, f"{where}.start", pause.start, what, False)
+            end = self._instant(each, f"{where}.stop", pause.stop, what, False)
+            for name, moment in (("start", pause.start), ("stop", pause.stop)):
+                if moment is None:
+                    self.findings.add(
+                        "time.pause_open", administration=each.id, field=f"{where}.{name}", what=what, end=name
+                    )
+            if begin is None or end is None:
+                complete = False
+            elif end <= begin or (start and begin < start) or (stop and end > stop):
+                self.findings.add("time.pause_outside", administration=each.id, field=where, what=what)
+                complete = False
+            else:
+                pauses.append((begin, end))
+        covered = merged(pauses)
+        if complete and start and stop and start < stop and covered == [(start, stop)]:
+            self.findings.add("time.no_running_time", administration=each.id, field="pauses", what=what)

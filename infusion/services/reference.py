@@ -1,0 +1,311 @@
+"""The dated tables: drugs, administration codes, diagnoses, modifiers, places of service, daily limits, sources.
+
+Each row says from when to when it holds and where that is written. A date outside every row of a code is a refusal,
+never a guess. The tables are files beside this module; nothing here is read from a database or a network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+DATA = Path(__file__).with_name("reference_data")
+
+
+class Dated(Protocol):
+    @property
+    def first_day(self) -> date: ...
+    @property
+    def last_day(self) -> date | None: ...
+
+
+Row = TypeVar("Row", bound=Dated)
+
+
+def in_force(rows: Iterable[Row], on: date) -> Row | None:
+    """The row that holds on that day, or None."""
+    for row in rows:
+        if row.first_day <= on and (row.last_day is None or on <= row.last_day):
+            return row
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A size in which a drug is sold. `amount` in mg, `volume` in mL."""
+
+    amount: Decimal
+    single_dose: bool = True
+    volume: Decimal | None = None
+    ndc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drug:
+    """A drug code in one stretch of time. `billing_unit` in mg, `concentration` in mg per mL."""
+
+    code: str
+    name: str
+    billing_unit: Decimal
+    routes: tuple[str, ...]
+    first_day: date
+    hospital_packaged: bool
+    may_be_complex: bool
+    form: str
+    containers: tuple[Container, ...]
+    source: str
+    status: str
+    last_day: date | None = None
+    brands: tuple[str, ...] = ()
+    concentration: Decimal | None = None
+    replaced_by: str = ""
+    note: str = ""
+    label_notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return self.name[:1].upper() + self.name[1:]
+
+    @property
+    def single_dose(self) -> bool:
+        return all(container.single_dose for container in self.containers)
+
+
+@dataclass(frozen=True, slots=True)
+class AdministrationCode:
+    """A code for giving a drug, with our own short label and the codes it may hang on."""
+
+    code: str
+    label: str
+    family: str
+    role: str
+    parents: tuple[str, ...]
+    settings: tuple[str, ...]
+    first_day: date
+    source: str
+    status: str
+    last_day: date | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    code: str
+    label: str
+    first_day: date
+    source: str
+    status: str
+    last_day: date | None = None
+    replaced_by: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Modifier:
+    code: str
+    label: str
+    first_day: date
+    source: str
+    status: str
+    last_day: date | None = None
+    required_from: date | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LookAlike:
+    """A code that is taken for another one, and what it really means."""
+
+    code: str
+    mistaken_for: str
+    means: str
+    use_instead: str
+    source: str
+    status: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DailyLimit:
+    """The most units of a code on one day that pass unasked, for a practitioner and for a hospital."""
+
+    code: str
+    practitioner: int
+    outpatient: int
+    first_day: date
+    source: str
+    status: str
+    last_day: date | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOfService:
+    code: str
+    label: str
+    setting: str
+    source: str
+    status: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    title: str
+    address: str
+    kind: str
+    confidence: str
+    read: date | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A settled rule in our words, its source, and where it is open to doubt."""
+
+    title: str
+    statement: str
+    source: str
+    doubt: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """All tables by code. `version` changes with any byte of the files."""
+
+    version: str
+    drugs: Mapping[str, tuple[Drug, ...]]
+    administration: Mapping[str, AdministrationCode]
+    diagnoses: Mapping[str, tuple[Diagnosis, ...]]
+    diagnosis_families: tuple[str, ...]
+    modifiers: Mapping[str, Modifier]
+    places: Mapping[str, PlaceOfService]
+    look_alikes: tuple[LookAlike, ...]
+    daily_limits: Mapping[str, tuple[DailyLimit, ...]]
+    sources: Mapping[str, Source]
+    rules: Mapping[str, Rule]
+    ndc_owners: Mapping[str, frozenset[str]]
+
+    def drug(self, code: str, on: date) -> Drug | None:
+        return in_force(self.drugs.get(code, ()), on)
+
+    def find_drug(self, text: str, on: date) -> Drug | None:
+        """The drug a person means by a code, a name or a brand, on that day; the shortest name wins a tie."""
+        wanted = " ".join(text.casefold().split())
+        hits = [
+            row
+            for rows in self.drugs.values()
+            for row in rows
+            if wanted in (row.code.casefold(), row.name.casefold(), *(brand.casefold() for brand in row.brands))
+        ]
+        return in_force(hits, on) or (hits[-1] if hits else None)
+
+    def look_alike(self, code: str) -> LookAlike | None:
+        return next((row for row in self.look_alikes if row.code == code), None)
+
+    def carries_jz(self, on: date) -> bool:
+        """Whether JZ exists on that day as something a claim has to carry."""
+        required_from = self.modifiers["JZ"].required_from
+        return required_from is not None and required_from <= on
+
+    def with_drugs(self, rows: Iterable[Drug]) -> Reference:
+        """The same tables with drug rows laid over them, for a site's own drugs."""
+        drugs = {**self.drugs}
+        for row in rows:
+            drugs[row.code] = (*(old for old in drugs.get(row.code, ()) if old.first_day != row.first_day), row)
+        return replace(self, drugs=drugs, ndc_owners=_ndc_owners(drugs))
+
+
+def eleven_digits(ndc: str) -> str:
+    """An NDC as 11 digits (5-4-2). Raises ValueError when it is not certain which digits are meant.
+
+    >>> eleven_digits("50242-150-01")
+    '50242015001'
+    """
+    text = ndc.strip()
+    if re.fullmatch(r"[0-9]{11}", text):
+        return text
+    parts = text.split("-")
+    if not re.fullmatch(r"[0-9]+-[0-9]+-[0-9]+", text) or [len(part) for part in parts] not in (
+        [4, 4, 2],
+        [5, 3, 2],
+        [5, 4, 1],
+        [5, 4, 2],
+    ):
+        raise ValueError(ndc)
+    return parts[0].zfill(5) + parts[1].zfill(4) + parts[2].zfill(2)
+
+
+def _ndc_owners(drugs: Mapping[str, tuple[Drug, ...]]) -> dict[str, frozenset[str]]:
+    owners: dict[str, frozenset[str]] = {}
+    for code, rows in drugs.items():
+        for container in (container for row in rows for container in row.containers if container.ndc):
+            ndc = eleven_digits(container.ndc)
+            owners[ndc] = owners.get(ndc, frozenset()) | {code}
+    return owners
+
+
+@cache
+def shipped_reference() -> Reference:
+    """The tables that ship with the product, read once."""
+    return load_reference(DATA)
+
+
+def load_reference(folder: Path) -> Reference:
+    """Read the tables of a folder. Raises KeyError or TypeError naming what a row lacks or has too much."""
+    files = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.toml"))}
+    tables = {name: tomllib.loads(content.decode()) for name, content in files.items()}
+    drugs = _by_code(_drug(row) for row in tables["drugs"]["drug"])
+    return Reference(
+        version=hashlib.sha256(b"\0".join(files.values())).hexdigest()[:16],
+        drugs=drugs,
+        administration={row["code"]: AdministrationCode(**_frozen(row)) for row in tables["administration"]["code"]},
+        diagnoses=_by_code(Diagnosis(**_frozen(row)) for row in tables["diagnoses"]["diagnosis"]),
+        diagnosis_families=tuple(row["prefix"] for row in tables["diagnoses"]["family"] if row["complete"]),
+        modifiers={row["code"]: Modifier(**_frozen(row)) for row in tables["modifiers"]["modifier"]},
+        places={row["code"]: PlaceOfService(**_frozen(row)) for row in tables["places_of_service"]["place"]},
+        look_alikes=tuple(LookAlike(**_frozen(row)) for row in tables["look_alikes"]["look_alike"]),
+        daily_limits=_by_code(DailyLimit(**_frozen(row)) for row in tables["mue"]["mue"]),
+        sources={key: Source(**row) for key, row in tables["sources"].items()},
+        rules={key: Rule(**row) for key, row in tables["rules"].items()},
+        ndc_owners=_ndc_owners(drugs),
+    )
+
+
+class _Coded(Protocol):
+    @property
+    def code(self) -> str: ...
+
+
+CodedRow = TypeVar("CodedRow", bound=_Coded)
+
+
+def _by_code(rows: Iterable[CodedRow]) -> dict[str, tuple[CodedRow, ...]]:
+    table: dict[str, tuple[CodedRow, ...]] = {}
+    for row in rows:
+        table[row.code] = (*table.get(row.code, ()), row)
+    return table
+
+
+def _drug(row: Mapping[str, Any]) -> Drug:
+    columns = _frozen(row)
+    for name in ("billing_unit", "concentration"):
+        if name in columns:
+            columns[name] = Decimal(columns[name])
+    columns["containers"] = tuple(
+        Container(**{**each, **{name: Decimal(each[name]) for name in ("amount", "volume") if name in each}})
+        for each in row["containers"]
+    )
+    return Drug(**columns)
+
+
+def _frozen(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}

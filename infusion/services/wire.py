@@ -1,0 +1,417 @@
+"""The JSON contract, in and out: documents to facts, statements to documents.
+
+Nothing is guessed and nothing unknown is dropped: a misspelt field could hide a pause or a discard, so it is refused
+with its path. Numbers are read exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar, cast
+from zoneinfo import ZoneInfoNotFoundError
+
+from infusion.services.clock import zone_named
+from infusion.services.facts import (
+    ACQUIRED,
+    PURPOSES,
+    ROUTES,
+    Administration,
+    Discard,
+    Encounter,
+    Pause,
+    Vial,
+    Visit,
+)
+from infusion.services.lines import Because, ServiceLine, Statement
+from infusion.services.words import plain
+from payers.policy import DISCARD_REASONS, SETTINGS, PolicyProblem, Reading, Value, inline_layers
+
+Document = Mapping[str, object]
+Item = TypeVar("Item")
+
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?")
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+LARGEST_AMOUNT = Decimal(10) ** 9
+MOST_DECIMALS = 6
+MOST_VIALS = 999
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable(Exception):
+    """Why a document is not an encounter: (field path, sentence) for each problem."""
+
+    problems: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An encounter together with the rules it is to be read under."""
+
+    encounter: Encounter
+    payer: str
+    policy: Mapping[str, object]
+
+
+def decode(text: str | bytes) -> object:
+    """JSON with exact numbers. Raises Unreadable for text that is not JSON or repeats a field."""
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_once)
+    except Unreadable:
+        raise
+    except (ValueError, RecursionError) as problem:
+        raise Unreadable((("", f"This line is not JSON: {problem}."),)) from None
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a number")
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Unreadable(((twice, f"{twice} is given twice."),))
+    return table
+
+
+def parse_encounter(document: object, default_time_zone: str) -> Asked:
+    """The encounter of a document. Raises Unreadable naming every field that cannot be read."""
+    reader = _Reader([])
+    asked = reader.encounter(document, default_time_zone)
+    if reader.problems or asked is None:
+        raise Unreadable(tuple(reader.problems))
+    return asked
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads fields by path and goes on after a problem, so that all of them are told at once."""
+
+    problems: list[tuple[str, str]]
+
+    def encounter(self, document: object, default_time_zone: str) -> Asked | None:
+        table = self.table(
+            document, "", "id", "payer", "policy", "date_of_service", "time_zone", "setting", "diagnoses", "visit",
+            "administrations",
+        )  # fmt: skip
+        if table is None:
+            return None
+        administrations = self.each(table, "administrations", "", self.administration)
+        ids = [each.id for each in administrations]
+        for twice in sorted({each for each in ids if ids.count(each) > 1}):
+            self.problem("administrations", f"Two administrations have the id {twice}.")
+        policy = table.get("policy") or {}
+        try:
+            if not isinstance(policy, Mapping):
+                raise PolicyProblem("", "An object with parameter names is expected here.")
+            inline_layers(policy)
+        except PolicyProblem as problem:
+            self.problem(f"policy.{problem.field}".rstrip("."), problem.message)
+            policy = {}
+        encounter = Encounter(
+            id=str(table.get("id") or "")
+            if isinstance(table.get("id"), str | int | None)
+            else self.text(table, "id", ""),
+            time_zone=self.zone(table, default_time_zone),
+            setting=self.choice(table, "setting", "", SETTINGS, None),
+            date_of_service=self.day(table, "date_of_service", ""),
+            diagnoses=tuple(self.each(table, "diagnoses", "", self.diagnosis)),
+            visit=self.visit(table),
+            administrations=tuple(administrations),
+        )
+        return Asked(encounter, self.text(table, "payer", ""), policy)
+
+    def administration(self, item: object, path: str) -> Administration | None:
+        table = self.table(
+            item, path, "id", "drug", "route", "order", "access", "access_reason", "purpose", "primary", "acquired",
+            "start", "stop", "pauses", "ordered", "administered", "vials", "discards",
+        )  # fmt: skip
+        if table is None:
+            return None
+        position = int(path.rpartition(".")[2])
+        return Administration(
+            id=self.text(table, "id", path) or f"a{position + 1}",
+            route=self.choice(table, "route", path, ROUTES, None),
+            drug=_code(self.text(table, "drug", path)),
+            order=self.text(table, "order", path),
+            access=self.text(table, "access", path) or "1",
+            access_reason=self.text(table, "access_reason", path),
+            purpose=self.choice(table, "purpose", path, PURPOSES, ""),
+            primary=self.flag(table, "primary", path) or False,
+            acquired=self.choice(table, "acquired", path, ACQUIRED, "purchased"),
+            start=self.moment(table, "start", path),
+            stop=self.moment(table, "stop", path),
+            pauses=tuple(self.each(table, "pauses", path, self.pause)),
+            ordered=self.amount(table, "ordered", path),
+            administered=self.amount(table, "administered", path),
+            vials=tuple(self.each(table, "vials", path, self.vial)),
+            discards=tuple(self.each(table, "discards", path, self.discard)),
+        )
+
+    def pause(self, item: object, path: str) -> Pause | None:
+        table = self.table(item, path, "start", "stop")
+        return table and Pause(start=self.moment(table, "start", path), stop=self.moment(table, "stop", path))
+
+    def vial(self, item: object, path: str) -> Vial | None:
+        table = self.table(item, path, "amount", "count", "single_dose", "ndc", "lot", "expires")
+        if table is None:
+            return None
+        return Vial(
+            amount=self.needed_amount(table, path),
+            count=self.count(table, path),
+            single_dose=self.flag(table, "single_dose", path),
+            ndc=self.text(table, "ndc", path),
+            lot=self.text(table, "lot", path),
+            expires=self.day(table, "expires", path),
+        )
+
+    def discard(self, item: object, path: str) -> Discard | None:
+        table = self.table(item, path, "amount", "reason")
+        return table and Discard(
+            amount=self.needed_amount(table, path), reason=self.choice(table, "reason", path, DISCARD_REASONS, None)
+        )
+
+    def visit(self, table: Document) -> Visit | None:
+        if table.get("visit") is None:
+            return None
+        inner = self.table(table["visit"], "visit", "start", "stop")
+        return inner and Visit(start=self.moment(inner, "start", "visit"), stop=self.moment(inner, "stop", "visit"))
+
+    def diagnosis(self, item: object, path: str) -> str | None:
+        if not isinstance(item, str):
+            self.problem(path, "A diagnosis is a code in quotes, such as G35.A.")
+            return None
+        return diagnosis_code(item)
+
+    # Single fields --------------------------------------------------------------------------------------------------
+
+    def problem(self, path: str, message: str) -> None:
+        self.problems.append((path, message))
+
+    def table(self, item: object, path: str, *names: str) -> Document | None:
+        if not isinstance(item, Mapping):
+            self.problem(path, "An object with named fields is expected here.")
+            return None
+        for name in item:
+            if name not in names:
+                self.problem(_join(path, str(name)), f"{name} is not a field here.")
+        return cast(Document, item)
+
+    def each(self, table: Document, name: str, path: str, read: Callable[[object, str], Item | None]) -> list[Item]:
+        items = table.get(name)
+        if items is None:
+            return []
+        if not isinstance(items, Sequence) or isinstance(items, str):
+            self.problem(_join(path, name), "A list is expected here.")
+            return []
+        found = [read(item, _join(path, f"{name}.{position}")) for position, item in enumerate(items)]
+        return [item for item in found if item is not None]
+
+    def text(self, table: Document, name: str, path: str) -> str:
+        raw = table.get(name)
+        if raw is None:
+            return ""
+        if not isinstance(raw, str):
+            self.problem(_join(path, name), "A text in quotes is expected here.")
+            return ""
+        return raw.strip()
+
+    def choice(self, table: Document, name: str, path: str, choices: Mapping[str, str], default: str | None) -> str:
+        raw = table.get(name)
+        if raw is None and default is not None:
+            return default
+        if not isinstance(raw, str) or raw not in choices:
+            shown = "Nothing" if raw is None else repr(raw)
+            self.problem(_join(path, name), f"{shown} is not one of {', '.join(choices)}.")
+            return default or ""
+        return raw
+
+    def flag(self, table: Document, name: str, path: str) -> bool | None:
+        raw = table.get(name)
+        if raw is not None and not isinstance(raw, bool):
+            self.problem(_join(path, name), "true or false is expected here.")
+            return None
+        return raw
+
+    def count(self, table: Document, path: str) -> int:
+        raw = table.get("count", 1)
+        if isinstance(raw, bool) or not isinstance(raw, int) or abs(raw) > MOST_VIALS:
+            self.problem(_join(path, "count"), f"A whole number up to {MOST_VIALS} is expected here.")
+            return 1
+        return raw
+
+    def amount(self, table: Document, name: str, path: str) -> Decimal | None:
+        raw = table.get(name)
+        if raw is None:
+            return None
+        try:
+            return exact_amount(raw)
+        except ValueError as problem:
+            self.problem(_join(path, name), str(problem))
+            return None
+
+    def needed_amount(self, table: Document, path: str) -> Decimal:
+        amount = self.amount(table, "amount", path)
+        if amount is None and table.get("amount") is None:
+            self.problem(_join(path, "amount"), "The milligrams are missing here.")
+        return amount or Decimal(0)
+
+    def moment(self, table: Document, name: str, path: str) -> datetime | None:
+        raw = table.get(name)
+        if raw is None:
+            return None
+        try:
+            if not isinstance(raw, str) or not TIME.fullmatch(raw):
+                raise ValueError
+            return datetime.fromisoformat(raw)
+        except ValueError:
+            self.problem(_join(path, name), f"{raw!r} is not a time such as 2026-03-10T09:00.")
+            return None
+
+    def day(self, table: Document, name: str, path: str) -> date | None:
+        raw = table.get(name)
+        if raw is None:
+            return None
+        try:
+            if not isinstance(raw, str) or not DAY.fullmatch(raw):
+                raise ValueError
+            return date.fromisoformat(raw)
+        except ValueError:
+            self.problem(_join(path, name), f"{raw!r} is not a date such as 2026-03-10.")
+            return None
+
+    def zone(self, table: Document, default: str) -> str:
+        name = self.text(table, "time_zone", "") or default
+        try:
+            zone_named(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self.problem("time_zone", f"{name!r} is not a time zone such as America/New_York.")
+        return name
+
+
+def exact_amount(raw: object) -> Decimal:
+    """Milligrams from a decimal string or an exact number. Raises ValueError with a sentence."""
+    try:
+        if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
+            raise InvalidOperation
+        if isinstance(raw, str) and not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", raw):
+            raise InvalidOperation
+        amount = Decimal(raw)
+    except InvalidOperation:
+        raise ValueError(f"{raw!r} is not an amount such as 600 or 280.4.") from None
+    if not amount.is_finite() or abs(amount) >= LARGEST_AMOUNT:
+        raise ValueError(f"{raw!r} is beyond any dose.")
+    if amount != round(amount, MOST_DECIMALS):
+        raise ValueError(f"{raw!r} has more than {MOST_DECIMALS} decimals.")
+    return amount
+
+
+def diagnosis_code(text: str) -> str:
+    """A diagnosis code as the tables write it.
+
+    >>> diagnosis_code(" g35a "), diagnosis_code("G35")
+    ('G35.A', 'G35')
+    """
+    code = _code(text)
+    return f"{code[:3]}.{code[3:]}" if len(code) > 3 and "." not in code else code
+
+
+def _code(text: str) -> str:
+    return " ".join(text.upper().split())
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+# Out ----------------------------------------------------------------------------------------------------------------
+
+
+def statement_document(statement: Statement) -> dict[str, object]:
+    """The answer as the contract writes it; amounts and dates as texts."""
+    return {
+        "id": statement.encounter_id,
+        "status": statement.status,
+        "date_of_service": statement.date_of_service and statement.date_of_service.isoformat(),
+        "lines": [_line(line) for line in statement.lines],
+        "findings": [
+            {
+                "code": finding.code,
+                "severity": finding.severity.value,
+                "administration": finding.administration or None,
+                "field": finding.field or None,
+                "message": finding.message,
+            }
+            for finding in statement.findings
+        ],
+        "policy": _policy(statement),
+        "reference": statement.reference_version,
+    }
+
+
+def unreadable_document(identity: object, problem: Unreadable) -> dict[str, object]:
+    """The answer to a document that is not an encounter."""
+    return {
+        "id": identity if isinstance(identity, str | int) else None,
+        "status": "invalid",
+        "findings": [
+            {"code": "input.unreadable", "severity": "error", "administration": None, "field": path or None,
+             "message": message}
+            for path, message in problem.problems
+        ],
+    }  # fmt: skip
+
+
+def _line(line: ServiceLine) -> dict[str, object]:
+    document: dict[str, object] = {
+        "code": line.code,
+        "modifiers": list(line.modifiers),
+        "units": line.units,
+        "kind": line.kind,
+        "administrations": list(line.administrations),
+        "minutes": line.minutes,
+        "ndcs": [{"ndc": each.ndc, "quantity": plain(each.quantity), "unit": each.unit} for each in line.ndcs],
+        "because": [_because(each) for each in line.because],
+    }
+    if line.charge is not None:
+        document["charge"] = plain(line.charge)
+    return document
+
+
+def _because(reason: Because) -> dict[str, object]:
+    document: dict[str, object] = {"rule": reason.rule, "text": reason.text, "source": reason.source}
+    if reason.reading is not None:
+        document |= {"value": jsonable(reason.reading.value), "from": reason.reading.layer.name}
+    return document
+
+
+def _policy(statement: Statement) -> dict[str, object]:
+    """Every value that was read; under `drugs` where one was asked for a drug and differs."""
+    policy: dict[str, object] = {}
+    drugs: dict[str, dict[str, object]] = {}
+    shown: dict[str, Reading] = {}
+    for (name, drug), reading in sorted(statement.policy.items()):
+        if name not in shown:
+            shown[name] = reading
+            policy[name] = _reading(reading)
+        elif reading.layer is not shown[name].layer:
+            drugs.setdefault(drug, {})[name] = _reading(reading)
+    if drugs:
+        policy["drugs"] = drugs
+    return policy
+
+
+def _reading(reading: Reading) -> dict[str, object]:
+    return {"value": jsonable(reading.value), "from": reading.layer.name, "source": reading.source}
+
+
+def jsonable(value: Value) -> Any:
+    if isinstance(value, Decimal):
+        return plain(value)
+    return list(value) if isinstance(value, tuple) else value

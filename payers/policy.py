@@ -1,0 +1,473 @@
+"""What a payer's policy may say, and which value holds for one drug, one setting, one date of service.
+
+A policy is a stack of layers: the national baseline, the payer's dated overrides, and values given with one
+encounter. A narrower scope wins over a wider one, parameter by parameter; within one scope the later layer wins.
+Every value is read through `Rules.read`, which keeps where the value came from, so that a reason is a by-product of
+using a value and can never be missing.
+
+Standard library alone: the rules know nothing but their arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Literal
+
+Value = int | bool | str | Decimal | None | tuple[str, ...]
+Kind = Literal["minutes", "count", "choice", "choices", "flag", "amount", "text", "codes"]
+
+SETTINGS = {"office": "Office", "hospital_outpatient": "Hospital outpatient", "home": "Home"}
+DISCARD_REASONS = {
+    "vial_remainder": "Rest of the vial",
+    "stopped_early": "Infusion stopped early",
+    "line_residual": "Left in the line",
+    "overfill": "Overfill beyond the label",
+    "broken_or_spilled": "Broken or spilled",
+    "prepared_not_given": "Prepared, not given",
+}
+
+
+class PolicyProblem(ValueError):
+    """A policy document that cannot be used. `field` names the parameter, e.g. ``settings.home.ndc_required``."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One thing a payer may decide. `default` is the national baseline, `source` its key in sources.toml."""
+
+    name: str
+    kind: Kind
+    default: Value
+    label: str
+    meaning: str
+    source: str
+    choices: Mapping[str, str] = field(default_factory=dict)
+    lowest: int = 0
+    highest: int = 0
+    optional: bool = False
+
+    def clean(self, raw: object) -> Value:
+        """The value as the engine uses it. Raises ValueError with a sentence that says what would be accepted."""
+        if raw is None and self.optional:
+            return None
+        if self.kind in ("minutes", "count"):
+            return self._whole_number(raw)
+        if self.kind == "flag":
+            if not isinstance(raw, bool):
+                raise ValueError(f"{self.label} takes true or false.")
+            return raw
+        if self.kind == "amount":
+            return self._amount(raw)
+        if self.kind in ("choices", "codes"):
+            return self._list(raw)
+        if not isinstance(raw, str) or (self.kind == "choice" and raw not in self.choices):
+            raise ValueError(f"{self.label} takes {' or '.join(self.choices) or 'a text'}.")
+        return raw
+
+    def _whole_number(self, raw: object) -> int:
+        if isinstance(raw, bool) or not isinstance(raw, int) or not self.lowest <= raw <= self.highest:
+            raise ValueError(f"{self.label} takes a whole number from {self.lowest} to {self.highest}.")
+        return raw
+
+    def _amount(self, raw: object) -> Decimal:
+        try:
+            if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
+                raise InvalidOperation
+            amount = Decimal(raw)
+            if not amount.is_finite() or amount < 0:
+                raise InvalidOperation
+        except InvalidOperation:
+            raise ValueError(f"{self.label} takes an amount such as 600 or 99999.99.") from None
+        return amount
+
+    def _list(self, raw: object) -> tuple[str, ...]:
+        if not isinstance(raw, list | tuple) or not all(isinstance(item, str) for item in raw):
+            raise ValueError(f"{self.label} takes a list of texts.")
+        unknown = [item for item in raw if self.choices and item not in self.choices]
+        if unknown:
+            raise ValueError(f"{self.label} does not know {unknown[0]}; it takes {', '.join(self.choices)}.")
+        return tuple(raw)
+
+    def words(self, value: Value) -> str:
+        """The value as a sentence part: "31 minutes", "On its own line, with JW"."""
+        if value is None:
+            return "no limit"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, tuple):
+            return ", ".join(self.choices.get(item, item) for item in value) or "any"
+        if self.kind == "minutes":
+            return f"{value} minute{'' if value == 1 else 's'}"
+        return self.choices.get(str(value), str(value)) or "none"
+
+
+def _parameters() -> dict[str, Parameter]:
+    rows = (
+        Parameter(
+            "infusion_minimum_minutes",
+            "minutes",
+            16,
+            "Minutes that make an infusion",
+            "A drug that ran for fewer minutes than this is an IV push.",
+            "CAS16",
+            lowest=1,
+            highest=60,
+        ),
+        Parameter(
+            "hydration_minimum_minutes",
+            "minutes",
+            31,
+            "Minutes that make hydration",
+            "Ordered hydration that ran for fewer minutes than this is not reported.",
+            "RAC137",
+            lowest=1,
+            highest=120,
+        ),
+        Parameter(
+            "additional_hour_minimum_minutes",
+            "minutes",
+            31,
+            "Minutes that earn another hour",
+            "Minutes past the last full hour that earn one more unit of the further-hour code.",
+            "IFR96415",
+            lowest=1,
+            highest=60,
+        ),
+        Parameter(
+            "administration_family",
+            "choice",
+            "therapeutic",
+            "Administration codes",
+            "Which family of codes a highly complex drug takes. Other drugs always take the therapeutic family.",
+            "NORCHEM",
+            choices={"therapeutic": "Therapeutic (96365 family)", "complex": "Complex drug (96413 family)"},
+        ),
+        Parameter(
+            "missing_stop_time",
+            "choice",
+            "hold",
+            "Infusion without a stop time",
+            "Hold the claim until the stop is recorded, or count a drug that has a start and no stop as a push.",
+            "RCASTOP",
+            choices={"hold": "Hold until recorded", "push": "Count as a push"},
+        ),
+        Parameter(
+            "discarded_drug",
+            "choice",
+            "separate_line",
+            "Discarded drug",
+            "How the billable rest of a single-dose container is reported.",
+            "NORJW",
+            choices={
+                "separate_line": "On its own line, with JW",
+                "combined_line": "On the same line as the dose, no modifier",
+                "not_billed": "Not billed",
+            },
+        ),
+        Parameter(
+            "zero_discard_modifier",
+            "choice",
+            "required",
+            "JZ when nothing was discarded",
+            "Whether a single-dose drug without billable discard carries JZ.",
+            "CMSDD",
+            choices={"required": "Carried, from its date", "not_used": "Not used"},
+        ),
+        Parameter(
+            "billable_discard_reasons",
+            "choices",
+            ("vial_remainder", "stopped_early"),
+            "Discards that may be billed",
+            "Only drug discarded for one of these reasons becomes units.",
+            "ITECH",
+            choices=DISCARD_REASONS,
+        ),
+        Parameter(
+            "supplied_drug_line",
+            "choice",
+            "none",
+            "Drug the site did not buy",
+            "Whether a supplied drug appears on the claim at a nominal charge.",
+            "expert",
+            choices={"none": "No line", "nominal_charge": "A line at 0.01"},
+        ),
+        Parameter(
+            "distinct_site_modifier",
+            "choice",
+            "59",
+            "Modifier for a second access site",
+            "Carried by the initial code of a second, medically necessary access site.",
+            "RAC71",
+            choices={
+                "59": "59, distinct service",
+                "XS": "XS, separate site",
+                "XE": "XE, separate encounter",
+                "XP": "XP, separate practitioner",
+                "XU": "XU, unusual service",
+            },
+        ),
+        Parameter(
+            "home_administration",
+            "choice",
+            "visit",
+            "Administration at home",
+            "Whether a home infusion is reported as a nursing visit or by infusion time.",
+            "OCR",
+            choices={"visit": "Nursing visit (99601 family)", "infusion": "Infusion time (96365 family)"},
+        ),
+        Parameter(
+            "drug_covered",
+            "flag",
+            True,
+            "Drug is covered",
+            "Whether the payer covers the drug at all.",
+            "expert",
+        ),
+        Parameter(
+            "accepted_diagnoses",
+            "codes",
+            (),
+            "Accepted diagnoses",
+            "Diagnosis codes, one of which has to be on the claim. Empty means any.",
+            "expert",
+        ),
+        Parameter(
+            "prior_authorization",
+            "choice",
+            "none",
+            "Prior authorization",
+            "Whether the payer wants an authorization before the infusion.",
+            "expert",
+            choices={"none": "Not asked for", "always": "Always", "above_dose": "Above a dose"},
+        ),
+        Parameter(
+            "prior_authorization_dose_limit",
+            "amount",
+            None,
+            "Authorization dose limit (mg)",
+            "The dose in milligrams above which an authorization is asked for.",
+            "expert",
+            optional=True,
+        ),
+        Parameter(
+            "step_therapy",
+            "text",
+            "",
+            "Step therapy",
+            "What has to be tried first, in the payer's words. Empty means nothing.",
+            "expert",
+        ),
+        Parameter(
+            "ndc_required",
+            "flag",
+            False,
+            "NDC on every drug line",
+            "Whether the payer sends back a drug line without its NDC.",
+            "UHCNDC1",
+        ),
+        Parameter(
+            "administration_paid",
+            "flag",
+            True,
+            "Administration is paid",
+            "Whether administration lines are paid apart from the drug. They are shown either way.",
+            "CIG19",
+        ),
+        Parameter(
+            "maximum_units_per_line",
+            "count",
+            None,
+            "Most units on one drug line",
+            "More units go to further lines with the same modifiers.",
+            "ML1770",
+            lowest=1,
+            highest=99_999,
+            optional=True,
+        ),
+        Parameter(
+            "maximum_claim_charge",
+            "amount",
+            None,
+            "Highest charge on one claim",
+            "In dollars. A claim above it has to be split.",
+            "CGSDOLLAR",
+            optional=True,
+        ),
+    )
+    return {row.name: row for row in rows}
+
+
+PARAMETERS: Mapping[str, Parameter] = _parameters()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a layer applies. Empty setting or drug means every one."""
+
+    setting: str = ""
+    drug: str = ""
+
+    @property
+    def width(self) -> int:
+        """0 for all, 1 for a setting, 2 for a drug, 3 for a drug in a setting: the larger is the narrower."""
+        return 2 * bool(self.drug) + bool(self.setting)
+
+    def covers(self, *, setting: str, drug: str) -> bool:
+        return self.setting in ("", setting) and self.drug in ("", drug)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """Values of one origin for one scope, in force from and until two dates of service, both inclusive."""
+
+    name: str
+    values: Mapping[str, Value]
+    scope: Scope = Scope()
+    source: str = ""
+    status: Literal["verified", "unverified"] = "verified"
+    effective_from: date | None = None
+    effective_until: date | None = None
+    override_id: str = ""
+
+    def in_force(self, on: date) -> bool:
+        """Whether the layer holds for services of that day."""
+        return (self.effective_from is None or self.effective_from <= on) and (
+            self.effective_until is None or on <= self.effective_until
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One parameter as it was read: its value and the layer that decided it. `drug` is what it was asked for."""
+
+    name: str
+    drug: str
+    value: Value
+    layer: Layer
+
+    @property
+    def minutes(self) -> int:
+        assert isinstance(self.value, int)  # noqa: S101  narrows the type; the parameter's kind guarantees it
+        return self.value
+
+    @property
+    def words(self) -> str:
+        return PARAMETERS[self.name].words(self.value)
+
+    @property
+    def source(self) -> str:
+        """The override's own citation, or the key of the baseline's source."""
+        return self.layer.source or PARAMETERS[self.name].source
+
+    @property
+    def unverified(self) -> bool:
+        return self.layer.status == "unverified"
+
+    @property
+    def whose(self) -> str:
+        """Whose rule it is, for a sentence: "National baseline" or the payer's name."""
+        return {"baseline": "National baseline", "inline": "Given with this encounter"}.get(
+            self.layer.name, self.layer.name
+        )
+
+
+BASELINE = Layer("baseline", {name: parameter.default for name, parameter in PARAMETERS.items()})
+
+
+@dataclass(slots=True)
+class Rules:
+    """The policy of one date of service and one setting. Keeps every reading that was made."""
+
+    layers: tuple[Layer, ...]
+    setting: str
+    readings: dict[tuple[str, str], Reading] = field(default_factory=dict)
+
+    def read(self, name: str, drug: str = "") -> Reading:
+        """The value in force for a drug (or for none), remembered together with its origin."""
+        key = (name, drug)
+        reading = self.readings.get(key)
+        if reading is None:
+            reading = self.readings[key] = self.look_up(name, drug)
+        return reading
+
+    def look_up(self, name: str, drug: str = "") -> Reading:
+        """Like `read`, without counting as used: for pages that show a policy."""
+        winner, narrowest = BASELINE, -1
+        for layer in self.layers:
+            scope = layer.scope
+            if name in layer.values and scope.width >= narrowest and scope.covers(setting=self.setting, drug=drug):
+                winner, narrowest = layer, scope.width
+        return Reading(name, drug, winner.values[name], winner)
+
+
+@dataclass(frozen=True, slots=True)
+class PayerPolicy:
+    """All layers a payer has, widest origin first; `on` picks those of a date."""
+
+    layers: tuple[Layer, ...] = (BASELINE,)
+
+    def on(self, day: date, setting: str) -> Rules:
+        return Rules(tuple(layer for layer in self.layers if layer.in_force(day)), setting)
+
+    def with_layers(self, layers: Iterable[Layer]) -> PayerPolicy:
+        return PayerPolicy((*self.layers, *layers))
+
+    def with_inline(self, document: Mapping[str, object]) -> PayerPolicy:
+        """Values given with one encounter laid over this policy. Raises PolicyProblem for what cannot be read."""
+        return self.with_layers(inline_layers(document))
+
+
+def national_baseline() -> PayerPolicy:
+    return PayerPolicy()
+
+
+def inline_layers(document: Mapping[str, object]) -> list[Layer]:
+    """Layers of ``{"name": value, "settings": {...}, "drugs": {code: {..., "settings": {...}}}}``."""
+    layers = _scoped_layers(document, Scope(), "")
+    for code, part in _table(document, "drugs", "").items():
+        layers += _scoped_layers(_as_table(part, f"drugs.{code}"), Scope(drug=code.upper()), f"drugs.{code}.")
+    return layers
+
+
+def _scoped_layers(part: Mapping[str, object], scope: Scope, path: str) -> list[Layer]:
+    nested = {"settings"} if scope.drug else {"settings", "drugs"}
+    values = {name: raw for name, raw in part.items() if name not in nested}
+    layers = [Layer("inline", clean_values(values, path), scope)] if values else []
+    for setting, inner in _table(part, "settings", path).items():
+        where = f"{path}settings.{setting}"
+        if setting not in SETTINGS:
+            raise PolicyProblem(where, f"{setting} is not a setting; use {', '.join(SETTINGS)}.")
+        table = clean_values(_as_table(inner, where), f"{where}.")
+        layers.append(Layer("inline", table, Scope(setting=setting, drug=scope.drug)))
+    return layers
+
+
+def clean_values(values: Mapping[str, object], path: str = "") -> dict[str, Value]:
+    """Parameters by name, each as the engine uses it. Raises PolicyProblem with the path of the first bad one."""
+    cleaned: dict[str, Value] = {}
+    for name, raw in values.items():
+        if name not in PARAMETERS:
+            raise PolicyProblem(path + name, f"{name} is not a policy parameter.")
+        try:
+            cleaned[name] = PARAMETERS[name].clean(raw)
+        except ValueError as problem:
+            raise PolicyProblem(path + name, str(problem)) from None
+    return cleaned
+
+
+def _table(part: Mapping[str, object], name: str, path: str) -> Mapping[str, object]:
+    return _as_table(part.get(name) or {}, path + name)
+
+
+def _as_table(raw: object, path: str) -> Mapping[str, object]:
+    if not isinstance(raw, Mapping):
+        raise PolicyProblem(path, "An object with parameter names is expected here.")
+    return raw
