@@ -150,9 +150,12 @@ def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader) -> None:
             and each.start.astimezone(reader.zone).date() < each.stop.astimezone(reader.zone).date()
         ):
             reader.findings.add(
-                "time.crosses_midnight", administration=each.id, field="stop", what=each.what,
+                "time.crosses_midnight",
+                administration=each.id,
+                field="stop",
+                what=each.what,
                 on=each.start.astimezone(reader.zone).date(),
-            )  # fmt: skip
+            )
         if each.route == "hydration" and each.administration.purpose in ("keep_open", "diluent"):
             purpose = {"keep_open": "kept the line open", "diluent": "carried a drug"}[each.administration.purpose]
             reader.findings.add("hydration.not_counted", administration=each.id, field="purpose", purpose=purpose)
@@ -238,9 +241,13 @@ def _repeat_infusion(service: Service, rules: Rules, claim: Claim, findings: Fin
     if service.minutes < REPEAT_INFUSION_MINIMUM_MINUTES or not hours.units:
         needed = max(REPEAT_INFUSION_MINIMUM_MINUTES, service.minutes + 1)
         findings.add(
-            "infusion.repeat_too_short", administration=service.ids[0], field="stop", what=service.drug.label,
-            minutes=service.minutes, needed=needed if hours.units else service.minutes + hours.next_unit_minutes,
-        )  # fmt: skip
+            "infusion.repeat_too_short",
+            administration=service.ids[0],
+            field="stop",
+            what=service.drug.label,
+            minutes=service.minutes,
+            needed=needed if hours.units else service.minutes + hours.next_unit_minutes,
+        )
         return
     hours.because.append(
         claim.rule("repeat_infusion", f"A separate order of {service.drug.name} adds further hours, not a first one.")

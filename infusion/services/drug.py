@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from math import gcd
 
 from infusion.services.findings import Findings
@@ -104,17 +104,21 @@ class DrugRules:
         lines: list[ServiceLine] = []
         for (code, supplied), group in pools.items():
             drug = group[0].drug
-            if code not in unsound and drug is not None:
-                lines += self._pool_lines(Pool(drug, supplied, tuple(group)))
+            if drug is not None:
+                found = self._pool_lines(Pool(drug, supplied, tuple(group)))
+                lines += found if code not in unsound else []
         return lines
 
     def _pool_lines(self, pool: Pool) -> list[ServiceLine]:
-        packaged = pool.drug.hospital_packaged and self.rules.setting == "hospital_outpatient"
-        if not self._amounts_can_be_read(pool) or not self._adds_up(pool, vials_needed=not (packaged or pool.supplied)):
+        nothing_given = any(each.administration.administered == 0 for each in pool.given)
+        if not self._amounts_can_be_read(pool) or nothing_given:
             return []
-        self._tell_what_is_not_billed(pool)
         if pool.supplied:
             return self._supplied_lines(pool)
+        packaged = pool.drug.hospital_packaged and self.rules.setting == "hospital_outpatient"
+        if not self._adds_up(pool, vials_needed=not packaged):
+            return []
+        self._tell_what_is_not_billed(pool)
         if packaged:
             return self._plain_line(
                 pool, "packaged_drug", f"In a hospital the payment for {pool.drug.name} is packaged"
@@ -141,9 +145,12 @@ class DrugRules:
             for field, amount in recorded:
                 if amount is not None and amount < 0:
                     self.findings.add(
-                        "amount.negative", administration=each.id, field=field, what=pool.drug.label,
+                        "amount.negative",
+                        administration=each.id,
+                        field=field,
+                        what=pool.drug.label,
                         amount=plain(amount),
-                    )  # fmt: skip
+                    )
         return len(self.findings.found) == before
 
     def _adds_up(self, pool: Pool, *, vials_needed: bool) -> bool:
@@ -176,17 +183,24 @@ class DrugRules:
             for n, vial in enumerate(each.administration.vials):
                 if vial.amount not in sizes:
                     self.findings.add(
-                        "vials.size_unknown", administration=each.id, field=f"vials.{n}.amount",
-                        amount=plain(vial.amount), what=pool.drug.name,
-                    )  # fmt: skip
+                        "vials.size_unknown",
+                        administration=each.id,
+                        field=f"vials.{n}.amount",
+                        amount=plain(vial.amount),
+                        what=pool.drug.name,
+                    )
         if not sound or pool.kinds != {True}:
             return
         best = smallest_total(max(pool.ordered, pool.administered), sizes)
         if best is not None and best < pool.opened:
             self.findings.add(
-                "vials.smaller_available", administration=pool.ids[0], field="vials", what=pool.drug.label,
-                best=plain(best), opened=plain(pool.opened),
-            )  # fmt: skip
+                "vials.smaller_available",
+                administration=pool.ids[0],
+                field="vials",
+                what=pool.drug.label,
+                best=plain(best),
+                opened=plain(pool.opened),
+            )
 
     def _tell_what_is_not_billed(self, pool: Pool) -> None:
         billable = self._billable_reasons(pool)
@@ -201,9 +215,12 @@ class DrugRules:
                 ):
                     code = f"waste.{discard.reason}"
                 self.findings.add(
-                    code, administration=each.id, field=f"discards.{n}",
-                    reason=DISCARD_REASONS[discard.reason].lower(), **words,
-                )  # fmt: skip
+                    code,
+                    administration=each.id,
+                    field=f"discards.{n}",
+                    reason=DISCARD_REASONS[discard.reason].lower(),
+                    **words,
+                )
 
     # Lines ----------------------------------------------------------------------------------------------------------
 
@@ -262,9 +279,11 @@ class DrugRules:
 
     def _nothing_discarded(self, pool: Pool, units: int, discard: Decimal) -> list[ServiceLine]:
         reading = self.rules.read("zero_discard_modifier", pool.drug.code)
-        left = f"{plain(discard)} mg are less than one unit, so nothing counts as discarded" if discard else (
-            "Nothing billable was discarded"
-        )  # fmt: skip
+        left = (
+            f"{plain(discard)} mg are less than one unit, so nothing counts as discarded"
+            if discard
+            else ("Nothing billable was discarded")
+        )
         required = reading.value == "required"
         modifiers = ("JZ",) if required and self.jz_in_use else ()
         if modifiers:
@@ -328,7 +347,7 @@ class DrugRules:
                     because=tuple(because),
                     ndcs=ndcs,
                     charge=charge,
-                )  # fmt: skip
+                )
             )
         return lines
 
@@ -352,25 +371,21 @@ def smallest_total(needed: Decimal, sizes: Sequence[Decimal]) -> Decimal | None:
     """
     if not sizes or needed <= 0:
         return None
-    scale = 10 ** max(-int(size.as_tuple().exponent) if int(size.as_tuple().exponent) < 0 else 0 for size in sizes)
-    whole = [int(size * scale) for size in sizes]
+    decimals = max(len(f"{size:f}".partition(".")[2]) for size in sizes)
+    whole = [int(size.scaleb(decimals)) for size in sizes]
     step = gcd(*whole)
-    goal = -int(-needed * scale // step)
-    if needed * scale > goal * step:
-        goal += 1
+    goal = int((needed.scaleb(decimals) / step).to_integral_value(ROUND_CEILING))
     if goal > MOST_SIZES_TRIED:
         return None
     jumps = [size // step for size in whole]
     reachable = bytearray(goal + max(jumps) + 1)
     reachable[0] = 1
-    for total in range(len(reachable)):
+    for total in range(goal):
         if reachable[total]:
-            if total >= goal:
-                return Decimal(total * step) / scale
             for jump in jumps:
-                if total + jump < len(reachable):
-                    reachable[total + jump] = 1
-    return None
+                reachable[total + jump] = 1
+    best = next(total for total in range(goal, len(reachable)) if reachable[total])
+    return Decimal(best * step).scaleb(-decimals)
 
 
 def _milligrams_away(spare: Decimal, unit: Decimal) -> str:

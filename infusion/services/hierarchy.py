@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from infusion.services.clock import Period, length, merged, whole_minutes, without
 from infusion.services.findings import Findings
@@ -44,9 +45,7 @@ class Service:
 
     @property
     def start(self) -> datetime | None:
-        return (
-            self.running[0][0] if self.running else min((each.start for each in self.given if each.start), default=None)
-        )
+        return min((each.start for each in self.given if each.start), default=None)
 
     @property
     def minutes(self) -> int:
@@ -87,7 +86,8 @@ class AccessPlan:
     def rank(self) -> tuple[bool, tuple[int, timedelta, int]]:
         if self.initial is None:
             first = min((each.position for each in self.hydration.given), default=0)
-            return (True, (4, timedelta(minutes=-self.hydration.minutes), first))
+            primary = any(each.administration.primary for each in self.hydration.given)
+            return (not primary, (4, timedelta(minutes=-self.hydration.minutes), first))
         return (not self.initial.primary, self.initial.rank)
 
 
@@ -155,16 +155,24 @@ def _infusions(group: Sequence[Given], rules: Rules, findings: Findings) -> Iter
         if all(bag.counted_as_push for bag in bags):
             missing_stop = rules.read("missing_stop_time", code)
             findings.add(
-                "time.counted_as_push", administration=bags[0].id, field="stop", what=drug.label,
+                "time.counted_as_push",
+                administration=bags[0].id,
+                field="stop",
+                what=drug.label,
                 payer=missing_stop.whose,
-            )  # fmt: skip
+            )
             readings = [missing_stop, *readings[1:]]
         if not order:
             _ask_about_gap(bags, findings)
         yield Service(
             whole_minutes(length(running)) >= minimum.minutes and not bags[0].counted_as_push,
-            drug, _is_complex(drug, rules), tuple(bags), tuple(running), tuple(readings), tuple(running),
-        )  # fmt: skip
+            drug,
+            _is_complex(drug, rules),
+            tuple(bags),
+            tuple(running),
+            tuple(readings),
+            tuple(running),
+        )
 
 
 def _pushes(group: Sequence[Given], rules: Rules, findings: Findings) -> Iterable[Service]:
@@ -190,12 +198,15 @@ def _is_complex(drug: Drug, rules: Rules) -> bool:
 
 def _ask_about_gap(bags: Sequence[Given], findings: Findings) -> None:
     spans = merged((bag.start, bag.stop) for bag in bags if bag.start and bag.stop)
-    gaps = [later[0] - earlier[1] for earlier, later in zip(spans, spans[1:], strict=False)]
+    gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
     if gaps and max(gaps) > UNCLEAR_GAP:
         findings.add(
-            "time.repeat_unclear", administration=bags[-1].id, field="order", what=bags[0].what,
+            "time.repeat_unclear",
+            administration=bags[-1].id,
+            field="order",
+            what=bags[0].what,
             minutes=whole_minutes(max(gaps)),
-        )  # fmt: skip
+        )
 
 
 # Roles --------------------------------------------------------------------------------------------------------------
@@ -205,7 +216,7 @@ def _principals(infusions: Sequence[Service]) -> tuple[list[Service], list[Servi
     """The first order of each drug, and its later orders."""
     first: dict[str, Service] = {}
     later = []
-    for service in sorted(infusions, key=lambda each: (each.running[0][0], each.given[0].position)):
+    for service in sorted(infusions, key=lambda each: (each.start, each.given[0].position)):
         if service.drug.code in first:
             later.append(service)
         else:
@@ -215,13 +226,16 @@ def _principals(infusions: Sequence[Service]) -> tuple[list[Service], list[Servi
 
 def _new_pushes(pushes: Sequence[Service], infused: set[str]) -> tuple[list[Service], list[Service]]:
     """The first push of each drug, and the ones that repeat a drug already given on this access."""
-    seen = set(infused)
+    drugs: dict[str, list[Service]] = {}
+    for service in sorted(pushes, key=lambda each: each.given[0].position):
+        drugs.setdefault(service.drug.code, []).append(service)
     new, again = [], []
-    starts = {id(each): each.start for each in pushes if each.start is not None}
-    in_order = sorted(pushes, key=lambda each: starts[id(each)]) if len(starts) == len(pushes) else pushes
-    for service in in_order:
-        (again if service.drug.code in seen else new).append(service)
-        seen.add(service.drug.code)
+    for code, same in drugs.items():
+        starts = [each.start for each in same if each.start is not None]
+        if len(starts) == len(same):
+            same = [each for _, each in sorted(zip(starts, same, strict=True), key=lambda pair: pair[0])]
+        new += same[:1] if code not in infused else []
+        again += same[1:] if code not in infused else same
     return new, again
 
 
@@ -246,8 +260,8 @@ def _share_minutes(
 ) -> None:
     """A lower infusion loses the minutes it shares with higher ones; what is left decides its role."""
     taken: list[Period] = []
-    ranked = sorted(principals, key=lambda each: (each is not plan.initial, each.rank))
-    for service in (*ranked, *sorted(repeats, key=lambda each: each.rank)):
+    initial = plan.initial
+    for service in sorted([*principals, *repeats], key=lambda each: (each is not initial, each.rank)):
         left = without(service.running, taken)
         taken = merged([*taken, *service.running])
         own = Service(
@@ -256,15 +270,18 @@ def _share_minutes(
         lost_minutes = whole_minutes(length(service.running)) - own.minutes
         if service in repeats:
             plan.repeats.append(own)
-        elif service is plan.initial:
+        elif service is initial:
             plan.initial = own
         elif own.minutes >= rules.read("infusion_minimum_minutes", service.drug.code).minutes:
             plan.sequential.append(own)
             if lost_minutes:
                 findings.add(
-                    "time.partial_overlap", administration=service.ids[0], field="start",
-                    what=service.drug.label, minutes=lost_minutes,
-                )  # fmt: skip
+                    "time.partial_overlap",
+                    administration=service.ids[0],
+                    field="start",
+                    what=service.drug.label,
+                    minutes=lost_minutes,
+                )
         elif service.complex:
             findings.add(
                 "time.concurrent_complex", administration=service.ids[0], field="start", what=service.drug.label

@@ -54,9 +54,12 @@ def _check_coverage(encounter: Encounter, drug: Drug, group: Sequence[Given], ru
         dose = sum((_dose(each) for each in group), Decimal(0))
         if isinstance(limit, Decimal) and dose > limit:
             findings.add(
-                "authorization.required", field="ordered", payer=authorization.whose,
-                limit=f" above {plain(limit)} mg", **where,
-            )  # fmt: skip
+                "authorization.required",
+                field="ordered",
+                payer=authorization.whose,
+                limit=f" above {plain(limit)} mg",
+                **where,
+            )
     step = rules.read("step_therapy", drug.code)
     if step.value:
         findings.add("step_therapy.required", field="drug", payer=step.whose, step=step.value, **where)
@@ -72,9 +75,12 @@ def _check_vials(drug: Drug, group: Sequence[Given], on: date, findings: Finding
         for position, vial in enumerate(each.administration.vials):
             if vial.expires is not None and vial.expires < on:
                 findings.add(
-                    "vials.expired", administration=each.id, field=f"vials.{position}.expires",
-                    what=drug.name, expires=vial.expires,
-                )  # fmt: skip
+                    "vials.expired",
+                    administration=each.id,
+                    field=f"vials.{position}.expires",
+                    what=drug.name,
+                    expires=vial.expires,
+                )
             if vial.ndc:
                 try:
                     eleven_digits(vial.ndc)
@@ -88,9 +94,12 @@ def _check_ndcs(lines: Sequence[ServiceLine], drugs: dict[str, Drug], rules: Rul
             reading = rules.read("ndc_required", line.code)
             if reading.value is True:
                 findings.add(
-                    "ndc.missing", administration=line.administrations[0], field="vials",
-                    payer=reading.whose, what=drugs[line.code].name,
-                )  # fmt: skip
+                    "ndc.missing",
+                    administration=line.administrations[0],
+                    field="vials",
+                    payer=reading.whose,
+                    what=drugs[line.code].name,
+                )
 
 
 def _check_administration_paid(lines: Sequence[ServiceLine], rules: Rules, findings: Findings) -> None:
@@ -120,6 +129,10 @@ def _tell_unverified_rules(lines: Sequence[ServiceLine], rules: Rules, findings:
         if reading.unverified:
             resting = sorted({line.code for line in lines for why in line.because if why.reading == reading})
             findings.add(
-                "policy.unverified", label=PARAMETERS[reading.name].label, value=reading.words.lower(),
-                payer=reading.whose, source=reading.source, lines=", ".join(resting) or "this claim",
-            )  # fmt: skip
+                "policy.unverified",
+                label=PARAMETERS[reading.name].label,
+                value=reading.words.lower(),
+                payer=reading.whose,
+                source=reading.source,
+                lines=", ".join(resting) or "this claim",
+            )

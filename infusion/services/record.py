@@ -33,7 +33,10 @@ INJECTED = ("subcutaneous", "intramuscular")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One administration as the rules can use it. Instants are UTC; `periods` are the ones in which it ran."""
+    """One administration as the rules can use it. Instants are UTC; `periods` are the ones in which it ran.
+
+    `drug` may be a row that is no longer in force; `known` says whether lines may rest on it.
+    """
 
     administration: Administration
     position: int
@@ -130,11 +133,17 @@ class Reader:
             self.findings.add("hydration.purpose_missing", administration=each.id, field="purpose")
             timed = False
         return Given(
-            each, position, what, drug, known, start, stop,
+            each,
+            position,
+            what,
+            drug,
+            known,
+            start,
+            stop,
             running_periods(each, self.zone) if timed else (),
             timed,
             timed and each.route == "iv_infusion" and each.drug in pushed,
-        )  # fmt: skip
+        )
 
     def visit_minutes(self, encounter: Encounter) -> int | None:
         """Minutes of the nursing visit, or None with a finding when they cannot be counted."""
@@ -167,9 +176,10 @@ class Reader:
         drug = self.reference.drug(each.drug, self.on)
         if drug is None:
             self._refuse_code(each)
-            for row in self.reference.drugs.get(each.drug, ())[-1:]:
-                self._route_allowed(each, row)
-            return None, False
+            drug = next(reversed(self.reference.drugs.get(each.drug, ())), None)
+            if drug is not None:
+                self._route_allowed(each, drug)
+            return drug, False
         if drug.status == "unverified":
             self.findings.add("reference.unverified", administration=each.id, field="drug", code=drug.code)
         sound = self._route_allowed(each, drug) and self._ndcs_belong(each, drug)
@@ -203,9 +213,14 @@ class Reader:
             return True
         allowed = " or ".join(ROUTES[route].lower().replace("iv", "IV") for route in drug.routes)
         self.findings.add(
-            "route.not_allowed", administration=each.id, field="route", what=drug.label, code=drug.code,
-            route=ROUTES[each.route], advice=f"It is given by {allowed}.",
-        )  # fmt: skip
+            "route.not_allowed",
+            administration=each.id,
+            field="route",
+            what=drug.label,
+            code=drug.code,
+            route=ROUTES[each.route],
+            advice=f"It is given by {allowed}.",
+        )
         return False
 
     def _ndcs_belong(self, each: Administration, drug: Drug) -> bool:
@@ -217,9 +232,13 @@ class Reader:
                 continue  # told as ndc.malformed where the line is made
             if owners and not any(self._same_drug(owner, drug) for owner in owners):
                 self.findings.add(
-                    "ndc.other_drug", administration=each.id, field=f"vials.{position}.ndc",
-                    ndc=vial.ndc, owner=" or ".join(sorted(owners)), code=drug.code,
-                )  # fmt: skip
+                    "ndc.other_drug",
+                    administration=each.id,
+                    field=f"vials.{position}.ndc",
+                    ndc=vial.ndc,
+                    owner=" or ".join(sorted(owners)),
+                    code=drug.code,
+                )
                 belongs = False
         return belongs
 
@@ -258,9 +277,13 @@ class Reader:
     def _check_order(self, administration: str, field: str, what: str, start: datetime, stop: datetime) -> None:
         if stop <= start:
             self.findings.add(
-                "time.stop_not_after_start", administration=administration, field=field, what=what,
-                start=f"{start.astimezone(self.zone):%H:%M}", stop=f"{stop.astimezone(self.zone):%H:%M}",
-            )  # fmt: skip
+                "time.stop_not_after_start",
+                administration=administration,
+                field=field,
+                what=what,
+                start=f"{start.astimezone(self.zone):%H:%M}",
+                stop=f"{stop.astimezone(self.zone):%H:%M}",
+            )
         elif stop - start > LONGEST:
             self.findings.add("time.too_long", administration=administration, field=field, what=what)
 

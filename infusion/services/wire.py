@@ -97,9 +97,18 @@ class _Reader:
 
     def encounter(self, document: object, default_time_zone: str) -> Asked | None:
         table = self.table(
-            document, "", "id", "payer", "policy", "date_of_service", "time_zone", "setting", "diagnoses", "visit",
+            document,
+            "",
+            "id",
+            "payer",
+            "policy",
+            "date_of_service",
+            "time_zone",
+            "setting",
+            "diagnoses",
+            "visit",
             "administrations",
-        )  # fmt: skip
+        )
         if table is None:
             return None
         administrations = self.each(table, "administrations", "", self.administration)
@@ -129,9 +138,25 @@ class _Reader:
 
     def administration(self, item: object, path: str) -> Administration | None:
         table = self.table(
-            item, path, "id", "drug", "route", "order", "access", "access_reason", "purpose", "primary", "acquired",
-            "start", "stop", "pauses", "ordered", "administered", "vials", "discards",
-        )  # fmt: skip
+            item,
+            path,
+            "id",
+            "drug",
+            "route",
+            "order",
+            "access",
+            "access_reason",
+            "purpose",
+            "primary",
+            "acquired",
+            "start",
+            "stop",
+            "pauses",
+            "ordered",
+            "administered",
+            "vials",
+            "discards",
+        )
         if table is None:
             return None
         position = int(path.rpartition(".")[2])
@@ -156,7 +181,11 @@ class _Reader:
 
     def pause(self, item: object, path: str) -> Pause | None:
         table = self.table(item, path, "start", "stop")
-        return table and Pause(start=self.moment(table, "start", path), stop=self.moment(table, "stop", path))
+        return (
+            None
+            if table is None
+            else Pause(start=self.moment(table, "start", path), stop=self.moment(table, "stop", path))
+        )
 
     def vial(self, item: object, path: str) -> Vial | None:
         table = self.table(item, path, "amount", "count", "single_dose", "ndc", "lot", "expires")
@@ -173,15 +202,23 @@ class _Reader:
 
     def discard(self, item: object, path: str) -> Discard | None:
         table = self.table(item, path, "amount", "reason")
-        return table and Discard(
-            amount=self.needed_amount(table, path), reason=self.choice(table, "reason", path, DISCARD_REASONS, None)
+        return (
+            None
+            if table is None
+            else Discard(
+                amount=self.needed_amount(table, path), reason=self.choice(table, "reason", path, DISCARD_REASONS, None)
+            )
         )
 
     def visit(self, table: Document) -> Visit | None:
         if table.get("visit") is None:
             return None
         inner = self.table(table["visit"], "visit", "start", "stop")
-        return inner and Visit(start=self.moment(inner, "start", "visit"), stop=self.moment(inner, "stop", "visit"))
+        return (
+            None
+            if inner is None
+            else Visit(start=self.moment(inner, "start", "visit"), stop=self.moment(inner, "stop", "visit"))
+        )
 
     def diagnosis(self, item: object, path: str) -> str | None:
         if not isinstance(item, str):

@@ -73,7 +73,7 @@ PARENTS = {
     "96361": {"96360", "96365", "96374", "96409", "96413"},
     "96366": {"96365", "96367"},
     "96367": {"96365", "96374", "96409", "96413"},
-    "96368": {"96365", "96366", "96413", "96415"},
+    "96368": {"96365", "96366", "96367", "96413", "96415", "96417"},
     "96375": {"96365", "96374", "96409", "96413"},
     "96411": {"96409", "96413"},
     "96415": {"96413", "96417"},
@@ -187,8 +187,8 @@ class Encounter:
             self.check_drug(one)
         self.count_drugs(given)
         self.count_visit(given)
-        services = [one for one in given if one.usable and self.value("home_administration", one.drug) == "infusion"]
-        self.count_services(services if self.setting == "home" else [one for one in given if one.usable], given)
+        by_visit = self.setting == "home" and self.billed_by_visit(given)
+        self.count_services([] if by_visit else [one for one in given if one.usable], given)
         for (code, modifiers), units in self.codes.items():
             self.add_line(code, modifiers, units, "")
         status = "blocked" if self.errors else "ready"
@@ -451,7 +451,7 @@ class Encounter:
     # Visits and services
 
     def count_visit(self, given: list[Given]) -> None:
-        if self.setting != "home" or all(self.value("home_administration", one.drug) != "visit" for one in given):
+        if self.setting != "home" or not self.billed_by_visit(given):
             return
         visit = self.document.get("visit") or {}
         start, stop, good = self.period(visit)
@@ -462,6 +462,10 @@ class Encounter:
             tail = self.value("additional_hour_minimum_minutes", "")
             if stop - start > 120:
                 self.codes["99602", ()] += hours_from_zero(stop - start - 120, tail)
+
+    def billed_by_visit(self, given: list[Given]) -> bool:
+        drugs = [one.drug for one in given if one.drug and one.route not in ("oral", "hydration")] or [""]
+        return any(self.value("home_administration", drug) == "visit" for drug in drugs)
 
     def count_services(self, given: list[Given], everything: list[Given]) -> None:
         for one in given:

@@ -203,7 +203,7 @@ class Maker:
         ]
         makers, weights = zip(*kinds, strict=True)
         record: Document = self.dice.choices(makers, weights)[0]()
-        if self.chance(0.1):
+        if self.chance(0.1) and not any("primary" in each for each in self.records):
             record["primary"] = True
         if "drug" in record and record["route"] != "oral" and self.chance(0.05):
             record["acquired"] = "supplied"
