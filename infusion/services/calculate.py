@@ -3,6 +3,7 @@
 Same input, same answer, on any machine and in any time zone: nothing here reads a clock, a database or a setting. A
 line whose input is missing does not exist; a finding says what is missing instead.
 
+>>> from datetime import date
 >>> from infusion.services.facts import Encounter
 >>> nothing = Encounter(time_zone="America/New_York", setting="office", date_of_service=date(2026, 3, 10))
 >>> [finding.code for finding in calculate(nothing, national_baseline(), shipped_reference()).findings]
