@@ -371,7 +371,7 @@ def _add_hours(code: str, hours: _EarnedHours, claim: Claim) -> None:
 
 
 def _hours_text(minutes: int, included: int, first: str, hours: Hours, threshold: int, code: str) -> str:
-    """ "150 running minutes. The first 60 are …; 90 more are 1 full hour and 30 minutes, and 31 earn another unit. …"."""
+    """How the minutes divide into hours, and how far the next and the last unit are."""
     more = max(0, minutes - included)
     full_hours, rest = divmod(more, 60)
     inside = f"{counted(full_hours, 'full hour')} and {counted(rest, 'minute')}"
