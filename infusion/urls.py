@@ -1,3 +1,8 @@
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from infusion.views.public import calculator, rules_page
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", calculator, name="calculator"),
+    path("rules/", rules_page, name="rules"),
+]

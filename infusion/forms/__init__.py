@@ -1,0 +1,1 @@
+"""Forms: what people type, read into facts for the rules."""

@@ -1,0 +1,146 @@
+"""The form's parts by name, and the buttons that add, remove or answer something.
+
+A whole calculation is one flat mapping of names to texts, so that an address can carry it: ``d1-start`` is the start
+of drug 1, ``d1-p2-stop`` the stop of its second pause, ``d1-v1-size`` its first row of vials, ``d1-w1-amount`` its
+first discard. Buttons send one more pair, ``act``, and change nothing but this mapping.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from infusion.time_entry import read_time
+
+ACT = "act"
+SHOWN_ERRORS = "shown"
+MOST_DRUGS = 12
+MOST_PARTS = {"p": 12, "v": 4, "w": 6}
+LONGEST_VALUE = 200
+PARTS = {"p": "pause", "v": "vial", "w": "discard"}
+_LETTER = {word: letter for letter, word in PARTS.items()}
+_FIRST_FIELD = {"p": "start", "v": "size", "w": "amount"}
+
+_NAME = re.compile(
+    r"(?:d(?P<drug>[0-9]{1,3})-(?:(?P<part>[pvw])(?P<number>[0-9]{1,3})-)?)?(?P<field>[a-z_]{1,40}(?:-[a-z_]{1,40})?)"
+)
+_ADD = re.compile(
+    r"add-(?P<part>pause|vial|discard)-d(?P<drug>[0-9]{1,2})(?:=(?P<amount>[0-9]{1,7}(?:\.[0-9]{1,6})?))?"
+)
+_REMOVE = re.compile(r"remove-d(?P<drug>[0-9]{1,2})(?:-(?P<part>[pvw])(?P<number>[0-9]{1,2}))?")
+_SET = re.compile(r"set:(?P<pairs>[a-z0-9_-]{1,60}=[0-9a-z:]{0,8}(?:,[a-z0-9_-]{1,60}=[0-9a-z:]{0,8})?)")
+_SETTABLE = re.compile(r"(?:d[0-9]{1,2}-(?:p[0-9]{1,2}-)?(?:start|stop)|visit_start|visit_stop)(?P<what>-day|-turn)?")
+_CHOICES = {"-day": ("", "next"), "-turn": ("", "first", "second")}
+
+Entries = dict[str, str]
+
+
+class TooMuch(ValueError):
+    """More parts than one calculation takes; the message is for the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """The mapping after a button, and the id of the element that takes the focus."""
+
+    entries: Entries
+    focus: str = ""
+
+
+def known_entries(pairs: Iterable[tuple[str, str]]) -> Entries:
+    """The pairs whose names the form knows the shape of; the last one of a name counts. Raises TooMuch."""
+    entries: Entries = {}
+    for name, value in pairs:
+        shape = _NAME.fullmatch(name)
+        if not shape or name in (ACT, SHOWN_ERRORS):
+            continue
+        if shape["drug"] and not 1 <= int(shape["drug"]) <= MOST_DRUGS:
+            raise TooMuch(f"One calculation takes {MOST_DRUGS} drugs. Split the others off.")
+        if shape["part"] and not 1 <= int(shape["number"]) <= MOST_PARTS[shape["part"]]:
+            word = PARTS[shape["part"]]
+            raise TooMuch(f"One drug takes {MOST_PARTS[shape['part']]} {word} entries. Join some of them.")
+        entries[name] = value[:LONGEST_VALUE]
+    return entries
+
+
+def count_drugs(entries: Mapping[str, str]) -> int:
+    """How many drug groups the form shows: at least one."""
+    return max([1, *(int(shape["drug"]) for name in entries if (shape := _NAME.fullmatch(name)) and shape["drug"])])
+
+
+def count_parts(entries: Mapping[str, str], drug: int, part: str) -> int:
+    """How many pauses, vial rows or discards a drug shows: at least one row of vials."""
+    least = 1 if part == "v" else 0
+    shapes = (_NAME.fullmatch(name) for name in entries if name.startswith(f"d{drug}-{part}"))
+    return max([least, *(int(shape["number"]) for shape in shapes if shape and shape["part"])])
+
+
+def act(entries: Entries, action: str) -> Acted:
+    """What a button does. An action that does not exist changes nothing."""
+    if action == "add-drug":
+        return _add_drug(entries)
+    if found := _ADD.fullmatch(action):
+        return _add_part(entries, int(found["drug"]), _LETTER[found["part"]], found["amount"] or "")
+    if found := _REMOVE.fullmatch(action):
+        return _remove(entries, int(found["drug"]), found["part"] or "", int(found["number"] or 0))
+    if found := _SET.fullmatch(action):
+        return _set(entries, found["pairs"])
+    return Acted(entries)
+
+
+def _add_drug(entries: Entries) -> Acted:
+    number = count_drugs(entries) + 1
+    if number > MOST_DRUGS:
+        return Acted(entries)
+    return Acted({**entries, f"d{number}-drug": ""}, f"d{number}-drug")
+
+
+def _add_part(entries: Entries, drug: int, part: str, amount: str) -> Acted:
+    number = count_parts(entries, drug, part) + 1
+    if number > MOST_PARTS[part] or drug > count_drugs(entries):
+        return Acted(entries)
+    name = f"d{drug}-{part}{number}-{_FIRST_FIELD[part]}"
+    added = {**entries, name: amount}
+    if part == "v" and number == 2:
+        added.setdefault(f"d{drug}-v1-size", "")
+    if amount:
+        added[f"d{drug}-w{number}-reason"] = "vial_remainder"
+    return Acted(added, name)
+
+
+def _remove(entries: Entries, drug: int, part: str, number: int) -> Acted:
+    """Takes a group out and moves the later ones up, so that names stay without gaps."""
+    kept: Entries = {}
+    for name, value in entries.items():
+        shape = _NAME.fullmatch(name)
+        at = int(shape["drug"] or 0) if shape else 0
+        if part:
+            here = shape and at == drug and shape["part"] == part
+            index = int(shape["number"]) if shape and here else 0
+            moved = f"d{drug}-{part}{index - 1}-" + (shape["field"] if shape else "")
+        else:
+            index, number = at, drug
+            moved = f"d{at - 1}-{name.partition('-')[2]}"
+        if index == 0 or index < number:
+            kept[name] = value
+        elif index > number:
+            kept[moved] = value
+    if part:
+        return Acted(kept, f"add-{PARTS[part]}-d{drug}")
+    return Acted(kept, "add-drug")
+
+
+def _set(entries: Entries, pairs: str) -> Acted:
+    changed, focus = {**entries}, ""
+    for pair in pairs.split(","):
+        name, _, value = pair.partition("=")
+        settable = _SETTABLE.fullmatch(name)
+        if not settable:
+            return Acted(entries)
+        what = settable["what"]
+        if (what and value not in _CHOICES[what]) or (not what and read_time(value) is None):
+            return Acted(entries)
+        changed[name] = value
+        focus = name.removesuffix(what) if what else name
+    return Acted(changed, focus)

@@ -1,0 +1,64 @@
+"""Tags that draw one field of the encounter form, and its note."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.utils.safestring import SafeString
+
+from infusion.forms.parts import Part
+from infusion.forms.times import Echo
+
+register = template.Library()
+
+LIVE_DRUG = {
+    "hx-trigger": "input delay:300ms consume",
+    "hx-target": "#preview-body",
+    "hx-include": "closest form",
+    "hx-sync": "closest form:replace",
+}
+
+
+@register.inclusion_tag("infusion/encounter/_field.html", takes_context=True)
+def entry_field(context: dict[str, Any], part: Part, name: str) -> dict[str, Any]:
+    """Label, control and note of a field."""
+    return {
+        **note_of(context, part.add_prefix(name)),
+        "form_url": context["form_url"],
+        "label": part.fields[name].label,
+        "control": control(context, part, name),
+    }
+
+
+@register.simple_tag(takes_context=True)
+def control(context: dict[str, Any], part: Part, name: str, *, oob: bool = False) -> SafeString:
+    """The input or select of a field; it takes the focus when a button asked for that."""
+    full = part.add_prefix(name)
+    attrs: dict[str, Any] = {"id": full}
+    if full in context["errors"]:
+        attrs["aria-invalid"] = "true"
+    if context.get("focus") == full:
+        attrs["autofocus"] = True
+    if name == "drug":
+        attrs |= {**LIVE_DRUG, "hx-get": context["form_url"]}
+    if oob:
+        attrs["hx-swap-oob"] = "true"
+    return part.fields[name].widget.render(full, part.text(name), attrs)
+
+
+@register.inclusion_tag("infusion/encounter/_notes.html", takes_context=True)
+def entry_notes(context: dict[str, Any]) -> dict[str, Any]:
+    """The notes of all fields, to be put in place beside what is being typed."""
+    notes = [note_of(context, name) for name in context["entry"].names]
+    return {"notes": notes, "form_url": context["form_url"]}
+
+
+def note_of(context: dict[str, Any], full: str) -> dict[str, Any]:
+    return {"name": full, "error": context["errors"].get(full, ""), "echo": context["entry"].echoes.get(full, Echo())}
+
+
+@register.filter
+def under(mapping: dict[str, Any], key: str) -> Any:
+    """The value of a key that a template holds in a variable."""
+    return mapping.get(key)

@@ -1,0 +1,171 @@
+"""Pages that need no sign-in: the calculator, and the rules with their sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from django_htmx.middleware import HtmxDetails
+
+from infusion.forms.encounter import EncounterEntry, Surroundings
+from infusion.forms.structure import ACT, SHOWN_ERRORS, Entries, TooMuch, act, known_entries
+from infusion.services.reference import Reference, in_force, shipped_reference
+from infusion.views.preview import Preview, balance_of, issues_of, preview_of
+from payers.policy import PARAMETERS, PayerPolicy, national_baseline
+
+CHECK = "check"
+FRAGMENTS = {"preview-body": "#live", "calculator": "#calculator"}
+EXAMPLE = {
+    "date": "2026-03-10", "diagnosis": "G35.A", "d1-drug": "Ocrelizumab", "d1-start": "0900", "d1-stop": "1130",
+    "d1-ordered": "600", "d1-administered": "600", "d1-v1-size": "300", "d1-v1-count": "2",
+}  # fmt: skip
+
+
+def payers_to_choose() -> dict[str, str]:
+    """The payers a visitor may choose, by slug, the national baseline first."""
+    return {"": "National baseline"}
+
+
+def policy_of(payer: str) -> PayerPolicy:
+    """The policy of a payer that a visitor may choose."""
+    return national_baseline()
+
+
+def clinic_now() -> datetime:
+    return timezone.now().astimezone(ZoneInfo(settings.INFUSION_DEFAULT_TIME_ZONE))
+
+
+def surroundings(payer: str) -> Surroundings:
+    return Surroundings(shipped_reference(), clinic_now(), payers_to_choose(), policy_of(payer))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request wants: the entries, the focus after a button, and whether errors are to be shown."""
+
+    entries: Entries
+    focus: str
+    checked: bool
+    shown: frozenset[str]
+    problem: str = ""
+
+
+def read_request(request: HttpRequest) -> Asked:
+    pairs = [(name, request.GET[name]) for name in request.GET]
+    action = request.GET.get(ACT, "")
+    shown = frozenset(request.GET.get(SHOWN_ERRORS, "")[:2000].split())
+    try:
+        entries = known_entries(pairs)
+    except TooMuch as problem:
+        return Asked({}, "", True, shown, str(problem))
+    if not request.GET:
+        entries = {"date": clinic_now().date().isoformat()}
+    acted = act(entries, action)
+    return Asked(acted.entries, acted.focus, action == CHECK, shown)
+
+
+@login_not_required
+@require_safe
+def calculator(request: HttpRequest) -> HttpResponse:
+    """The calculator, whole or as the fragment that htmx asked for: one view, one template."""
+    asked = read_request(request)
+    entry = EncounterEntry(asked.entries, surroundings(asked.entries.get("payer", "")))
+    preview = preview_of(entry, entry.around.policy.with_inline(entry.rules.document()))
+    context = calculator_context(entry, preview, asked)
+    target = request.htmx.target if getattr(request, "htmx", None) else None
+    if part == "#live":
+        context["changed_drug"] = changed_drug(request.htmx.trigger_name or "", entry)
+    response = render(request, f"infusion/calculator.html{part}", context)
+    if part:
+        response["HX-Replace-Url"] = str(context["permalink"])
+    response["Vary"] = "HX-Request, HX-Target"
+    response["Cache-Control"] = "no-store" if part else "no-cache"
+    return response
+
+
+def calculator_context(entry: EncounterEntry, preview: Preview, asked: Asked) -> dict[str, object]:
+    issues = issues_of(entry, preview) if asked.checked or asked.shown else []
+    if not asked.checked:
+        issues = [issue for issue in issues if issue.field in asked.shown]
+    query = urlencode(entry.query())
+    return {
+        "entry": entry,
+        "preview": preview,
+        "form_url": reverse("calculator"),
+        "issues": issues,
+        "errors": {issue.field: issue.message for issue in issues},
+        "refusal": asked.problem,
+        "balances": {drug.id: balance_of(drug) for drug in entry.drugs},
+        "permalink": reverse("calculator") + (f"?{query}" if query else ""),
+        "checked": asked.checked,
+        "focus": asked.focus,
+        "drug_choices": drug_choices(entry),
+        "diagnosis_choices": diagnosis_choices(entry),
+        "example": f"{reverse('calculator')}?{urlencode(EXAMPLE)}",
+    }
+
+
+def changed_drug(trigger: str, entry: EncounterEntry) -> object:
+    """The drug whose name was just typed: its vial sizes are then offered anew."""
+    return next((drug for drug in entry.drugs if trigger == f"{drug.id}-drug"), None)
+
+
+def drug_choices(entry: EncounterEntry) -> list[tuple[str, str]]:
+    """Name and code of every drug in force on the date of service, by name."""
+    on = entry.date_of_service or entry.around.today
+    rows = [in_force(rows, on) for rows in entry.around.reference.drugs.values()]
+    return sorted((row.label, row.code) for row in rows if row)
+
+
+def diagnosis_choices(entry: EncounterEntry) -> list[tuple[str, str]]:
+    on = entry.date_of_service or entry.around.today
+    rows = [in_force(rows, on) for rows in entry.around.reference.diagnoses.values()]
+    return sorted((row.code, row.label) for row in rows if row)
+
+
+@login_not_required
+@require_safe
+def rules_page(request: HttpRequest) -> HttpResponse:
+    """Every payer parameter with its meaning and baseline, every settled rule, and where each is written."""
+    reference = shipped_reference()
+    response = render(
+        request,
+        "infusion/rules.html",
+        {
+            "parameters": [parameter_row(name, reference) for name in PARAMETERS],
+            "rules": rule_rows(reference),
+            "sources": sorted(reference.sources.items()),
+            "version": reference.version,
+        },
+    )
+    response["Cache-Control"] = "no-cache"
+    return response
+
+
+def parameter_row(name: str, reference: Reference) -> dict[str, object]:
+    parameter = PARAMETERS[name]
+    return {
+        "name": name,
+        "label": parameter.label,
+        "meaning": parameter.meaning,
+        "baseline": parameter.words(parameter.default),
+        "key": parameter.source,
+        "source": reference.sources.get(parameter.source),
+    }
+
+
+def rule_rows(reference: Reference) -> list[dict[str, object]]:
+    return [
+        {"key": key, "rule": rule, "source": reference.sources.get(rule.source)}
+        for key, rule in reference.rules.items()
+    ]

@@ -1,0 +1,69 @@
+// Only what neither HTML nor htmx can do. Every page works without this file.
+(() => {
+  "use strict";
+
+  const form = () => document.getElementById("encounter-form");
+  const marksAGroup = /-(drug|start|size|amount)$/;
+
+  // A shorter address: an empty field says nothing, except the first one of a group, which says that the group is there.
+  document.addEventListener("htmx:configRequest", (event) => {
+    const { parameters, elt } = event.detail;
+    if (!elt.closest("#encounter-form")) return;
+    for (const [name, value] of Object.entries(parameters)) {
+      if (value === "" && !marksAGroup.test(name)) delete parameters[name];
+    }
+  });
+
+  // The vial sizes of a drug arrive while a size may already be chosen: the choice stays.
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const { target, fragment } = event.detail;
+    if (target.tagName !== "SELECT") return;
+    if (target === document.activeElement) {
+      event.detail.shouldSwap = false;
+      return;
+    }
+    const incoming = fragment.querySelector("select");
+    if (!incoming || !target.value) return;
+    const same = [...incoming.options].find((option) => option.value === target.value);
+    if (same) same.selected = true;
+  });
+
+  // A field whose error is gone is no longer marked.
+  document.addEventListener("htmx:afterSettle", () => {
+    for (const field of document.querySelectorAll("[aria-invalid=true]")) {
+      const note = document.getElementById(`${field.id}-note`);
+      if (note && !note.querySelector(".wrong-text")) field.removeAttribute("aria-invalid");
+    }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    if (!event.target.closest("#encounter-form")) return;
+    event.preventDefault();
+    form().requestSubmit(document.getElementById("update"));
+  });
+
+  // An answer in the summary or in the preview leads into its field, also inside a closed part of the form.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#']");
+    const field = link && document.getElementById(decodeURIComponent(link.hash.slice(1)));
+    if (!field || !field.matches("input, select, button")) return;
+    for (let fold = field.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+    event.preventDefault();
+    field.focus();
+  });
+
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("a[data-copy]");
+    if (!link || !navigator.clipboard) return;
+    event.preventDefault();
+    history.replaceState(null, "", link.href);
+    const told = document.getElementById("copied");
+    try {
+      await navigator.clipboard.writeText(link.href);
+      told.textContent = "Link copied.";
+    } catch {
+      told.textContent = "The link is now in the address bar.";
+    }
+  });
+})();
