@@ -82,9 +82,10 @@ def calculator(request: HttpRequest) -> HttpResponse:
     entry = EncounterEntry(asked.entries, surroundings(asked.entries.get("payer", "")))
     preview = preview_of(entry, entry.around.policy.with_inline(entry.rules.document()))
     context = calculator_context(entry, preview, asked)
-    target = request.htmx.target if getattr(request, "htmx", None) else None
+    htmx = cast(HtmxDetails, request.htmx)  # type: ignore[attr-defined]
+    part = FRAGMENTS.get(htmx.target or "", "") if htmx else ""
     if part == "#live":
-        context["changed_drug"] = changed_drug(request.htmx.trigger_name or "", entry)
+        context["changed_drug"] = changed_drug(htmx.trigger_name or "", entry)
     response = render(request, f"infusion/calculator.html{part}", context)
     if part:
         response["HX-Replace-Url"] = str(context["permalink"])

@@ -34,6 +34,7 @@
       const note = document.getElementById(`${field.id}-note`);
       if (note && !note.querySelector(".wrong-text")) field.removeAttribute("aria-invalid");
     }
+    if (!document.getElementById("error-summary")) document.title = document.title.replace(/^Error: /, "");
   });
 
   document.addEventListener("keydown", (event) => {
