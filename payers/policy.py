@@ -30,6 +30,10 @@ DISCARD_REASONS = {
 }
 
 
+LARGEST_AMOUNT = Decimal(10) ** 9
+MOST_DECIMALS = 6
+
+
 class PolicyProblem(ValueError):
     """A policy document that cannot be used. `field` names the parameter, e.g. ``settings.home.ndc_required``."""
 
@@ -82,7 +86,7 @@ class Parameter:
             if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
                 raise InvalidOperation
             amount = Decimal(raw)
-            if not amount.is_finite() or amount < 0:
+            if not 0 <= amount < LARGEST_AMOUNT or amount != round(amount, MOST_DECIMALS):
                 raise InvalidOperation
         except InvalidOperation:
             raise ValueError(f"{self.label} takes an amount such as 600 or 99999.99.") from None
@@ -464,7 +468,7 @@ def clean_values(values: Mapping[str, object], path: str = "") -> dict[str, Valu
 
 
 def _table(part: Mapping[str, object], name: str, path: str) -> Mapping[str, object]:
-    return _as_table(part.get(name) or {}, path + name)
+    return {} if part.get(name) is None else _as_table(part[name], path + name)
 
 
 def _as_table(raw: object, path: str) -> Mapping[str, object]:

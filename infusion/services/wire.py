@@ -33,11 +33,13 @@ from payers.policy import DISCARD_REASONS, SETTINGS, PolicyProblem, Reading, Val
 
 Document = Mapping[str, object]
 Item = TypeVar("Item")
+Day = TypeVar("Day", bound=date)
 
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?")
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LARGEST_AMOUNT = Decimal(10) ** 9
 MOST_DECIMALS = 6
+FIRST_YEAR, LAST_YEAR = 1900, 2999
 MOST_VIALS = 999
 
 
@@ -60,11 +62,23 @@ class Asked:
 def decode(text: str | bytes) -> object:
     """JSON with exact numbers. Raises Unreadable for text that is not JSON or repeats a field."""
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_once)
+        document = json.loads(text, parse_float=_number, parse_constant=_refuse_constant, object_pairs_hook=_once)
+        # Half a surrogate pair passes as an escape, and then nothing could be answered: it has no UTF-8.
+        json.dumps(document, ensure_ascii=False, default=str).encode()
     except Unreadable:
         raise
+    except UnicodeEncodeError:
+        raise Unreadable((("", "A text in this line holds half a character, such as \\ud800 alone."),)) from None
     except (ValueError, RecursionError) as problem:
         raise Unreadable((("", f"This line is not JSON: {problem}."),)) from None
+    return cast(object, document)
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text} is beyond any number") from None
 
 
 def _refuse_constant(name: str) -> object:
@@ -115,7 +129,7 @@ class _Reader:
         ids = [each.id for each in administrations]
         for twice in sorted({each for each in ids if ids.count(each) > 1}):
             self.problem("administrations", f"Two administrations have the id {twice}.")
-        policy = table.get("policy") or {}
+        policy = {} if table.get("policy") is None else table["policy"]
         try:
             if not isinstance(policy, Mapping):
                 raise PolicyProblem("", "An object with parameter names is expected here.")
@@ -124,9 +138,7 @@ class _Reader:
             self.problem(f"policy.{problem.field}".rstrip("."), problem.message)
             policy = {}
         encounter = Encounter(
-            id=str(table.get("id") or "")
-            if isinstance(table.get("id"), str | int | None)
-            else self.text(table, "id", ""),
+            id=self.identity(table),
             time_zone=self.zone(table, default_time_zone),
             setting=self.choice(table, "setting", "", SETTINGS, None),
             date_of_service=self.day(table, "date_of_service", ""),
@@ -259,6 +271,10 @@ class _Reader:
             return ""
         return raw.strip()
 
+    def identity(self, table: Document) -> str:
+        raw = table.get("id")
+        return str(raw) if type(raw) is int else self.text(table, "id", "")
+
     def choice(self, table: Document, name: str, path: str, choices: Mapping[str, str], default: str | None) -> str:
         raw = table.get(name)
         if raw is None and default is not None:
@@ -306,7 +322,7 @@ class _Reader:
         try:
             if not isinstance(raw, str) or not TIME.fullmatch(raw):
                 raise ValueError
-            return datetime.fromisoformat(raw)
+            return _in_our_time(datetime.fromisoformat(raw))
         except ValueError:
             self.problem(_join(path, name), f"{raw!r} is not a time such as 2026-03-10T09:00.")
             return None
@@ -318,7 +334,7 @@ class _Reader:
         try:
             if not isinstance(raw, str) or not DAY.fullmatch(raw):
                 raise ValueError
-            return date.fromisoformat(raw)
+            return _in_our_time(date.fromisoformat(raw))
         except ValueError:
             self.problem(_join(path, name), f"{raw!r} is not a date such as 2026-03-10.")
             return None
@@ -347,6 +363,13 @@ def exact_amount(raw: object) -> Decimal:
     if amount != round(amount, MOST_DECIMALS):
         raise ValueError(f"{raw!r} has more than {MOST_DECIMALS} decimals.")
     return amount
+
+
+def _in_our_time(day: Day) -> Day:
+    """Refuses years so far off that an instant could not be worked out."""
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError
+    return day
 
 
 def diagnosis_code(text: str) -> str:
@@ -395,7 +418,7 @@ def statement_document(statement: Statement) -> dict[str, object]:
 def unreadable_document(identity: object, problem: Unreadable) -> dict[str, object]:
     """The answer to a document that is not an encounter."""
     return {
-        "id": identity if isinstance(identity, str | int) else None,
+        "id": identity if isinstance(identity, str) or type(identity) is int else None,
         "status": "invalid",
         "findings": [
             {"code": "input.unreadable", "severity": "error", "administration": None, "field": path or None,
