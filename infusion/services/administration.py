@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal
 
 from infusion.services.clock import length, whole_minutes
@@ -144,11 +145,9 @@ def _billed_by_visit(given: Sequence[Given], rules: Rules) -> Reading | None:
 
 def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader) -> None:
     for each in by_vein:
-        if (
-            each.start
-            and each.stop
-            and each.start.astimezone(reader.zone).date() < each.stop.astimezone(reader.zone).date()
-        ):
+        # An infusion that stops at midnight has not run past it.
+        last = each.stop and (each.stop - timedelta(microseconds=1)).astimezone(reader.zone).date()
+        if each.start and last and each.start.astimezone(reader.zone).date() < last:
             reader.findings.add(
                 "time.crosses_midnight",
                 administration=each.id,
@@ -238,15 +237,17 @@ def _repeat_infusion(service: Service, rules: Rules, claim: Claim, findings: Fin
     """A later order of the same drug: its hours from zero, but only from 31 minutes on."""
     code = codes_of(service).further_hour
     hours = _hours(service, rules, claim, code, 0, "It is a separate order of the same drug, counted from zero")
-    if service.minutes < REPEAT_INFUSION_MINIMUM_MINUTES or not hours.units:
-        needed = max(REPEAT_INFUSION_MINIMUM_MINUTES, service.minutes + 1)
+    # The first hour is earned by the payer's threshold, but never by less than this.
+    threshold = rules.read("additional_hour_minimum_minutes", service.drug.code)
+    needed = max(REPEAT_INFUSION_MINIMUM_MINUTES, threshold.minutes)
+    if service.minutes < needed:
         findings.add(
             "infusion.repeat_too_short",
             administration=service.ids[0],
             field="stop",
             what=service.drug.label,
             minutes=service.minutes,
-            needed=needed if hours.units else service.minutes + hours.next_unit_minutes,
+            needed=needed,
         )
         return
     hours.because.append(
@@ -330,6 +331,13 @@ def _infusion_part(service: Service, claim: Claim, code: str) -> Part:
         f"{service.drug.label} ran {counted(service.minutes, 'minute')}. At least {minimum.minutes} make an infusion; "
         f"{minutes_away(spare, 'fewer')} would make it a push ({push})."
     )
+    running_minutes = whole_minutes(length(service.running))
+    if running_minutes > service.minutes:
+        text = (
+            f"{service.drug.label} ran {counted(running_minutes, 'minute')}. Beside an infusion that ranks higher they "
+            f"count for that one, which leaves {service.minutes}. At least {minimum.minutes} make an infusion of its "
+            f"own; with {minutes_away(spare, 'fewer')} it would be told as given at the same time."
+        )
     return Part(1, service.ids, service.minutes, [_from(minimum, text), *_readings(service)])
 
 
@@ -355,14 +363,13 @@ class _EarnedHours:
     ids: tuple[str, ...]
     minutes: int
     because: list[Because]
-    next_unit_minutes: int
 
 
 def _hours(service: Service, rules: Rules, claim: Claim, code: str, included: int, first: str) -> _EarnedHours:
     reading = rules.read("additional_hour_minimum_minutes", service.drug.code)
     hours = further_hours(service.minutes, included, reading.minutes)
     text = f"{service.drug.label}: " + _hours_text(service.minutes, included, first, hours, reading.minutes, code)
-    return _EarnedHours(hours.units, service.ids, service.minutes, [_from(reading, text)], hours.next_unit_minutes)
+    return _EarnedHours(hours.units, service.ids, service.minutes, [_from(reading, text)])
 
 
 def _add_hours(code: str, hours: _EarnedHours, claim: Claim) -> None:

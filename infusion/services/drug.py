@@ -139,18 +139,14 @@ class DrugRules:
                 self.findings.add("amount.missing", administration=each.id, field="administered", what=pool.drug.label)
             recorded = [("ordered", record.ordered), ("administered", record.administered)]
             recorded += [(f"discards.{n}.amount", discard.amount) for n, discard in enumerate(record.discards)]
+            wrong = [(field, f"{plain(amount)} mg") for field, amount in recorded if amount is not None and amount < 0]
             for n, vial in enumerate(record.vials):
-                recorded += [(f"vials.{n}.amount", vial.amount if vial.amount else Decimal(-1))]
-                recorded += [(f"vials.{n}.count", Decimal(vial.count))]
-            for field, amount in recorded:
-                if amount is not None and amount < 0:
-                    self.findings.add(
-                        "amount.negative",
-                        administration=each.id,
-                        field=field,
-                        what=pool.drug.label,
-                        amount=plain(amount),
-                    )
+                wrong += [(f"vials.{n}.amount", f"{plain(vial.amount)} mg")] if vial.amount <= 0 else []
+                wrong += [(f"vials.{n}.count", counted(vial.count, "vial"))] if vial.count < 0 else []
+            for field, amount in wrong:
+                self.findings.add(
+                    "amount.negative", administration=each.id, field=field, what=pool.drug.label, amount=amount
+                )
         return len(self.findings.found) == before
 
     def _adds_up(self, pool: Pool, *, vials_needed: bool) -> bool:

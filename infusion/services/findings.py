@@ -31,7 +31,7 @@ ERRORS = {
     "administration.missing": "Nothing is recorded yet. Enter what was given.",
     "date_of_service.missing": "There is no date of service and no start time to take it from. Enter the date.",
     "amount.missing": "{what} has no administered amount, so its units cannot be counted. Enter the milligrams given.",
-    "amount.negative": "{what}: {amount} mg is not an amount. Enter a number above zero.",
+    "amount.negative": "{what}: {amount} cannot be. Enter a number above zero.",
     "code.not_effective": "{code} is not in force on {on}, so a claim with it is sent back. {advice}",
     "diagnosis.not_billable": "{code} cannot be billed on {on}. {advice}",
     "drug.not_given": "None of the {what} reached the patient, so neither the drug nor its waste nor its "

@@ -44,10 +44,13 @@ class NdcShares:
 
     def take(self, amount: Decimal) -> tuple[NdcQuantity, ...]:
         """The NDCs of the next `amount` mg."""
-        quantities: dict[str, Decimal] = {}
+        drawn: dict[tuple[str, Decimal], Decimal] = {}
         for ndc, size, share in self._draw(amount):
+            drawn[ndc, size] = drawn.get((ndc, size), Decimal(0)) + share
+        quantities: dict[str, Decimal] = {}
+        for (ndc, size), share in drawn.items():
             if ndc:
-                quantity = share / self.drug.concentration if self.drug.concentration else share / size
+                quantity = share / (self.drug.concentration or size)
                 quantities[ndc] = quantities.get(ndc, Decimal(0)) + quantity
         unit = "ML" if self.drug.concentration else "UN"
         return tuple(NdcQuantity(ndc, _three_decimals(quantity), unit) for ndc, quantity in quantities.items())

@@ -121,8 +121,8 @@ class Reader:
         unstarted = {each.drug for each in infusions if each.start is None}
         return frozenset(
             code
-            for code in {each.drug for each in infusions} - stopped - unstarted
-            if self.rules.read("missing_stop_time", code).value == "push"
+            for code in dict.fromkeys(each.drug for each in infusions)
+            if code not in stopped | unstarted and self.rules.read("missing_stop_time", code).value == "push"
         )
 
     def _given(self, each: Administration, position: int, pushed: frozenset[str]) -> Given:
@@ -190,7 +190,6 @@ class Reader:
 
     def _refuse_code(self, each: Administration) -> None:
         rows = self.reference.drugs.get(each.drug, ())
-        look_alike = self.reference.look_alike(each.drug.split()[0] if each.drug else "")
         if rows:
             successor = next((row.replaced_by for row in reversed(rows) if row.replaced_by), "")
             ended = rows[-1].last_day is not None and rows[-1].last_day < self.on
@@ -201,12 +200,28 @@ class Reader:
                 "code.not_effective", administration=each.id, field="drug", code=each.drug, on=self.on, advice=advice
             )
             return
-        advice = "Choose the drug from the list."
-        if look_alike is not None:
-            advice = f"{look_alike.code} means {look_alike.means}. Use {look_alike.use_instead}."
         self.findings.add(
-            "drug.unknown", administration=each.id, field="drug", code=each.drug or "An empty field", advice=advice
+            "drug.unknown",
+            administration=each.id,
+            field="drug",
+            code=each.drug or "An empty field",
+            advice=self._advice(each.drug),
         )
+
+    def _advice(self, text: str) -> str:
+        """What may have been meant by a drug that is not one: a name, a look-alike, or a code and more beside it."""
+        named = self.reference.find_drug(text, self.on)
+        if named is not None:
+            return f"The code of {named.name} is {named.code}."
+        code, _, rest = text.partition(" ")
+        look_alike = self.reference.look_alike(code, rest)
+        if look_alike is not None:
+            instead = f" Use {look_alike.use_instead}." if look_alike.use_instead else ""
+            return f"{look_alike.code} means {look_alike.means}.{instead}"
+        known = self.reference.find_drug(code, self.on)
+        if known is not None:
+            return f"Enter {known.code} alone if {known.name} was given."
+        return "Choose the drug from the list."
 
     def _route_allowed(self, each: Administration, drug: Drug) -> bool:
         if each.route in drug.routes:
@@ -236,8 +251,8 @@ class Reader:
                     administration=each.id,
                     field=f"vials.{position}.ndc",
                     ndc=vial.ndc,
-                    owner=" or ".join(sorted(owners)),
-                    code=drug.code,
+                    owner=" or ".join(f"{self.reference.drugs[code][-1].name} ({code})" for code in sorted(owners)),
+                    code=f"{drug.name} ({drug.code})",
                 )
                 belongs = False
         return belongs

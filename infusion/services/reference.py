@@ -208,8 +208,11 @@ class Reference:
         ]
         return in_force(hits, on) or (hits[-1] if hits else None)
 
-    def look_alike(self, code: str) -> LookAlike | None:
-        return next((row for row in self.look_alikes if row.code == code), None)
+    def look_alike(self, code: str, mistaken_for: str = "") -> LookAlike | None:
+        """What a code that is no drug here means. A drug's own code is a look-alike only beside another drug's name."""
+        rows = [row for row in self.look_alikes if row.code == code]
+        named = [row for row in rows if row.mistaken_for.casefold() == mistaken_for.casefold()]
+        return next(iter(named or (rows if code not in self.drugs else [])), None)
 
     def carries_jz(self, on: date) -> bool:
         """Whether JZ exists on that day as something a claim has to carry."""
