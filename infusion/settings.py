@@ -104,6 +104,7 @@ else:
     DATABASE["CONN_HEALTH_CHECKS"] = True
 
 INSTALLED_APPS = [
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -115,6 +116,8 @@ INSTALLED_APPS = [
     "crispy_forms",
     "crispy_bootstrap5",
     "template_partials",
+    "allauth",
+    "allauth.account",
     "infusion",
     "payers",
 ]
@@ -129,6 +132,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     # Every page asks for a sign-in unless its view says login_not_required.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "infusion.access.ClosedUnlessMarked",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -136,7 +141,18 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "infusion.urls"
 WSGI_APPLICATION = "infusion.wsgi.application"
+
+AUTH_USER_MODEL = "infusion.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/encounters/"
+LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "infusion.sign_in.ClosedSignUp"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_LOGOUT_ON_GET = False
 
 TEMPLATES = [
     {

@@ -467,6 +467,13 @@ def clean_values(values: Mapping[str, object], path: str = "") -> dict[str, Valu
     return cleaned
 
 
+def jsonable(value: Value) -> int | bool | str | list[str] | None:
+    """A value as JSON writes it; amounts as texts, so that they stay exact."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _table(part: Mapping[str, object], name: str, path: str) -> Mapping[str, object]:
     return {} if part.get(name) is None else _as_table(part[name], path + name)
 

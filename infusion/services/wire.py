@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 from zoneinfo import ZoneInfoNotFoundError
 
 from infusion.services.clock import zone_named
@@ -29,7 +29,7 @@ from infusion.services.facts import (
 )
 from infusion.services.lines import Because, ServiceLine, Statement
 from infusion.services.words import plain
-from payers.policy import DISCARD_REASONS, SETTINGS, PolicyProblem, Reading, Value, inline_layers
+from payers.policy import DISCARD_REASONS, SETTINGS, PolicyProblem, Reading, inline_layers, jsonable
 
 Document = Mapping[str, object]
 Item = TypeVar("Item")
@@ -393,6 +393,49 @@ def _join(path: str, name: str) -> str:
 # Out ----------------------------------------------------------------------------------------------------------------
 
 
+def encounter_document(encounter: Encounter) -> dict[str, object]:
+    """An encounter as the contract writes it, every field in its place: the same facts, the same text."""
+    return {
+        "id": encounter.id,
+        "date_of_service": encounter.date_of_service and encounter.date_of_service.isoformat(),
+        "time_zone": encounter.time_zone,
+        "setting": encounter.setting,
+        "diagnoses": list(encounter.diagnoses),
+        "visit": encounter.visit and _period(encounter.visit),
+        "administrations": [_administration(each) for each in encounter.administrations],
+    }
+
+
+def _administration(each: Administration) -> dict[str, object]:
+    return {
+        "id": each.id,
+        "drug": each.drug,
+        "route": each.route,
+        "order": each.order,
+        "access": each.access,
+        "access_reason": each.access_reason,
+        "purpose": each.purpose or None,
+        "primary": each.primary,
+        "acquired": each.acquired,
+        **_period(each),
+        "pauses": [_period(pause) for pause in each.pauses],
+        "ordered": None if each.ordered is None else plain(each.ordered),
+        "administered": None if each.administered is None else plain(each.administered),
+        "vials": [
+            {
+                "amount": plain(vial.amount), "count": vial.count, "single_dose": vial.single_dose, "ndc": vial.ndc,
+                "lot": vial.lot, "expires": vial.expires and vial.expires.isoformat(),
+            }
+            for vial in each.vials
+        ],
+        "discards": [{"amount": plain(discard.amount), "reason": discard.reason} for discard in each.discards],
+    }  # fmt: skip
+
+
+def _period(timed: Administration | Pause | Visit) -> dict[str, object]:
+    return {"start": timed.start and timed.start.isoformat(), "stop": timed.stop and timed.stop.isoformat()}
+
+
 def statement_document(statement: Statement) -> dict[str, object]:
     """The answer as the contract writes it; amounts and dates as texts."""
     return {
@@ -469,9 +512,3 @@ def _policy(statement: Statement) -> dict[str, object]:
 
 def _reading(reading: Reading) -> dict[str, object]:
     return {"value": jsonable(reading.value), "from": reading.layer.name, "source": reading.source}
-
-
-def jsonable(value: Value) -> Any:
-    if isinstance(value, Decimal):
-        return plain(value)
-    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,364 @@
+"""The only writers of encounters. Each is one transaction with its audit row, and refuses what it cannot do whole.
+
+`by` is the person who acts; what they may touch is checked by the caller through `infusion.access` and the clinic
+look-ups of `infusion.selectors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from infusion import audit
+from infusion.models import (
+    Administration,
+    Approval,
+    Clinic,
+    Discard,
+    Encounter,
+    Patient,
+    Pause,
+    Question,
+    User,
+    Vial,
+)
+from infusion.selectors import encounters_of, facts_of, patient_named, review_of, with_record
+from infusion.services import facts
+from infusion.services.clock import ClockChange, instant, zone_named
+from infusion.services.wire import encounter_document
+from payers.models import Payer
+
+State = Encounter.State
+
+
+class Refused(ValueError):
+    """Why something was not written, in a sentence for the person who asked."""
+
+
+class Stale(Refused):
+    """Someone else has written meanwhile. `current` is what is stored now."""
+
+    def __init__(self, current: Encounter) -> None:
+        super().__init__("Someone else has changed this encounter meanwhile. Nothing of yours is lost; compare both.")
+        self.current = current
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What a form hands over to be saved. `facts` has no stray identity; times in it are instants or local."""
+
+    patient_reference: str
+    payer: Payer
+    facts: facts.Encounter
+    date_of_service: date
+    patient_name: str = ""
+    birth_date: date | None = None
+    sex: str = ""
+    place_of_service: str = ""
+    late_reasons: Mapping[str, str] | None = None
+
+
+@transaction.atomic
+def save_encounter(
+    *,
+    by: User,
+    clinic: Clinic,
+    client_id: UUID,
+    recorded: Recorded,
+    public_id: UUID | None = None,
+    version: int | None = None,
+) -> Encounter:
+    """Write a draft. The same `client_id` twice is one encounter; a version that is not the stored one is Stale."""
+    existing = _locked(clinic, public_id=public_id, client_id=client_id)
+    if existing is None and public_id is not None:
+        raise Refused("This encounter does not exist here.")
+    if existing is None:
+        return _create(by, clinic, client_id, recorded)
+    if public_id is None:
+        return existing
+    if existing.version != version:
+        raise Stale(existing)
+    if existing.state != State.DRAFT:
+        raise Refused("This encounter is with billing. Ask for it back before changing it.")
+    before = document_of(existing)
+    existing.version += 1
+    _fill(existing, by, clinic, recorded)
+    existing.save()
+    _replace_administrations(existing, recorded, timezone.now())
+    return _told("encounter.save", by, existing, before)
+
+
+def _create(by: User, clinic: Clinic, client_id: UUID, recorded: Recorded) -> Encounter:
+    encounter = Encounter(clinic=clinic, client_id=client_id, recorded_by=by, entered_at=timezone.now())
+    _fill(encounter, by, clinic, recorded)
+    try:
+        with transaction.atomic():
+            encounter.save(force_insert=True)
+    except IntegrityError:
+        twin = _locked(clinic, client_id=client_id)
+        if twin is None:
+            raise
+        return twin
+    _replace_administrations(encounter, recorded, encounter.entered_at)
+    return _told("encounter.add", by, encounter, None)
+
+
+@transaction.atomic
+def hand_to_billing(*, by: User, encounter: Encounter, version: int) -> Encounter:
+    """Give a complete draft to billing. Refused, with what is missing, while anything blocks."""
+    current = _current(encounter, version)
+    if current.state != State.DRAFT:
+        raise Refused("This encounter is with billing already.")
+    errors = review_of(current).statement.errors
+    if errors:
+        raise Refused(" ".join(finding.message for finding in errors))
+    before = document_of(current)
+    current.state, current.version = State.WITH_BILLING, current.version + 1
+    current.handed_over_at, current.handed_over_by = timezone.now(), by
+    current.save()
+    current.questions.filter(answered_at__isnull=True).update(answered_at=timezone.now())
+    return _told("encounter.hand_over", by, current, before)
+
+
+@transaction.atomic
+def return_to_nurse(*, by: User, encounter: Encounter, version: int, question: str) -> Encounter:
+    """Give an encounter back with a question."""
+    current = _current(encounter, version)
+    if current.state != State.WITH_BILLING:
+        raise Refused("Only an encounter that is with billing can be returned.")
+    if not question.strip():
+        raise Refused("Write what the nurse should answer.")
+    before = document_of(current)
+    Question.objects.create(encounter=current, text=question.strip(), asked_by=by, asked_at=timezone.now())
+    current.state, current.version = State.DRAFT, current.version + 1
+    current.save()
+    return _told("encounter.return", by, current, before, reason=question.strip())
+
+
+@transaction.atomic
+def approve(
+    *, by: User, encounter: Encounter, version: int, content_hash: str, acknowledged: Iterable[str]
+) -> Approval:
+    """Approve exactly what was shown. Refused when anything changed since, or a warning is not acknowledged."""
+    current = _current(encounter, version)
+    if current.state != State.WITH_BILLING:
+        raise Refused("Only an encounter that is with billing can be approved.")
+    review = review_of(current)
+    if review.content_hash != content_hash:
+        raise Refused("The lines have changed since they were shown, because a rule or the record did. Look again.")
+    if review.statement.errors:
+        raise Refused(" ".join(finding.message for finding in review.statement.errors))
+    seen = set(acknowledged)
+    left = [finding.message for finding in review.statement.warnings if warning_key(finding) not in seen]
+    if left:
+        raise Refused("These warnings are left to acknowledge: " + " ".join(left))
+    before = document_of(current)
+    current.state, current.version = State.APPROVED, current.version + 1
+    current.save()
+    approval = Approval.objects.create(
+        encounter=current,
+        encounter_version=current.version,
+        approved_by=by,
+        approved_at=timezone.now(),
+        acknowledged=sorted(finding.message for finding in review.statement.warnings),
+        input=review.input_text,
+        policy=review.policy_text,
+        reference_version=review.statement.reference_version,
+        statement=review.statement_text,
+        content_hash=review.content_hash,
+    )
+    _told("encounter.approve", by, current, before, approval=approval.content_hash)
+    return approval
+
+
+def warning_key(finding: Any) -> str:
+    """A short name of one warning with its exact words, for the checkbox that acknowledges it."""
+    return audit.digest(f"{finding.code} {finding.administration} {finding.field} {finding.message}")[:16]
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------
+
+
+def _locked(clinic: Clinic, *, public_id: UUID | None = None, client_id: UUID | None = None) -> Encounter | None:
+    mine = Encounter.objects.filter(clinic=clinic).select_for_update()
+    if public_id is not None:
+        return mine.filter(public_id=public_id).first()
+    return mine.filter(client_id=client_id).first() if client_id is not None else None
+
+
+def _current(encounter: Encounter, version: int) -> Encounter:
+    current = Encounter.objects.select_for_update().select_related("clinic", "payer").get(pk=encounter.pk)
+    if current.version != version:
+        raise Stale(current)
+    return current
+
+
+def _fill(encounter: Encounter, by: User, clinic: Clinic, recorded: Recorded) -> None:
+    encounter.patient = _patient(by, clinic, recorded)
+    encounter.payer = recorded.payer
+    encounter.setting = recorded.facts.setting
+    encounter.place_of_service = recorded.place_of_service
+    encounter.date_of_service = recorded.date_of_service
+    encounter.diagnoses = list(recorded.facts.diagnoses)
+    visit = recorded.facts.visit or facts.Visit()
+    encounter.visit_started_at = _instant(visit.start, clinic)
+    encounter.visit_stopped_at = _instant(visit.stop, clinic)
+
+
+def _instant(moment: datetime | None, clinic: Clinic) -> datetime | None:
+    """A recorded time as the instant that is stored; a wall clock is the clinic's."""
+    if moment is None:
+        return None
+    try:
+        return instant(moment, zone_named(clinic.time_zone))
+    except ClockChange:
+        raise Refused(
+            f"{moment:%H:%M} happens twice or never on this night, when the clocks change. Say which one it was."
+        ) from None
+
+
+def _patient(by: User, clinic: Clinic, recorded: Recorded) -> Patient:
+    """The patient of that reference, made when new, completed when a name or birth date was empty."""
+    reference = recorded.patient_reference.strip()
+    patient = patient_named(clinic, reference)
+    before = _patient_document(patient) if patient else None
+    if patient is None:
+        patient = Patient(clinic=clinic, reference=reference)
+    for name, value in (("name", recorded.patient_name), ("birth_date", recorded.birth_date), ("sex", recorded.sex)):
+        if value and not getattr(patient, name):
+            setattr(patient, name, value)
+    if _patient_document(patient) != before:
+        patient.save()
+        audit.record(
+            "patient.save", by=by, subject="patient", subject_id=patient.public_id, clinic_id=clinic.pk,
+            before=before, after=_patient_document(patient),
+        )  # fmt: skip
+    return patient
+
+
+def _replace_administrations(encounter: Encounter, recorded: Recorded, now: datetime) -> None:
+    """Write the administrations as they are now. A time that did not change keeps when it was first entered."""
+    entered = _entered_times(encounter)
+    encounter.administrations.all().delete()
+    reasons = recorded.late_reasons or {}
+    for position, each in enumerate(recorded.facts.administrations):
+        row = Administration.objects.create(
+            encounter=encounter, position=position, drug=each.drug, route=each.route, order_label=each.order,
+            access=each.access, access_reason=each.access_reason, purpose=each.purpose, primary=each.primary,
+            acquired=each.acquired, ordered=each.ordered, administered=each.administered,
+            late_reason=reasons.get(each.id, ""), **_stamped(each, (position,), encounter.clinic, entered, now),
+        )  # fmt: skip
+        Pause.objects.bulk_create(
+            Pause(administration=row, position=n, **_stamped(pause, (position, n), encounter.clinic, entered, now))
+            for n, pause in enumerate(each.pauses)
+        )
+        Vial.objects.bulk_create(
+            Vial(
+                administration=row, position=n, amount=vial.amount, count=vial.count, single_dose=vial.single_dose,
+                ndc=vial.ndc, lot=vial.lot, expires=vial.expires,
+            )
+            for n, vial in enumerate(each.vials)
+        )  # fmt: skip
+        Discard.objects.bulk_create(
+            Discard(administration=row, position=n, amount=discard.amount, reason=discard.reason)
+            for n, discard in enumerate(each.discards)
+        )
+
+
+EnteredTimes = dict[tuple[tuple[int, ...], str, datetime], datetime]
+
+
+def _entered_times(encounter: Encounter) -> EnteredTimes:
+    times: EnteredTimes = {}
+    for row in encounter.administrations.prefetch_related("pauses"):
+        places: list[tuple[tuple[int, ...], Administration | Pause]] = [((row.position,), row)]
+        places += [((row.position, pause.position), pause) for pause in row.pauses.all()]
+        for place, timed in places:
+            for end in ("started", "stopped"):
+                happened, entered = getattr(timed, f"{end}_at"), getattr(timed, f"{end}_entered_at")
+                if happened and entered:
+                    times[place, end, happened] = entered
+    return times
+
+
+def _stamped(
+    timed: facts.Administration | facts.Pause,
+    place: tuple[int, ...],
+    clinic: Clinic,
+    entered: EnteredTimes,
+    now: datetime,
+) -> dict[str, datetime | None]:
+    stamps: dict[str, datetime | None] = {}
+    for end, recorded in (("started", timed.start), ("stopped", timed.stop)):
+        happened = _instant(recorded, clinic)
+        stamps[f"{end}_at"] = happened
+        stamps[f"{end}_entered_at"] = entered.get((place, end, happened), now) if happened else None
+    return stamps
+
+
+# Audit ----------------------------------------------------------------------------------------------------------------
+
+
+def _told(
+    action: str, by: User, encounter: Encounter, before: dict[str, Any] | None, *, reason: str = "", **more: Any
+) -> Encounter:
+    """Record the write, and hand back the encounter as it is stored now."""
+    stored = with_record(encounters_of(encounter.clinic)).get(pk=encounter.pk)
+    audit.record(
+        action, by=by, subject="encounter", subject_id=stored.public_id, clinic_id=stored.clinic_id, reason=reason,
+        before=before, after={**document_of(stored), **more},
+    )  # fmt: skip
+    return stored
+
+
+def document_of(encounter: Encounter) -> dict[str, Any]:
+    """All that is stored of an encounter, for the audit."""
+    rows: Sequence[Administration] = list(encounter.administrations.all())
+    return {
+        "client_id": str(encounter.client_id),
+        "version": encounter.version,
+        "state": encounter.state,
+        "patient": str(encounter.patient.public_id),
+        "payer": encounter.payer.slug,
+        "place_of_service": encounter.place_of_service,
+        "recorded_by": encounter.recorded_by_id,
+        "entered_at": encounter.entered_at.isoformat(),
+        "handed_over_at": encounter.handed_over_at and encounter.handed_over_at.isoformat(),
+        "handed_over_by": encounter.handed_over_by_id,
+        "record": encounter_document(facts_of(encounter)),
+        "entered": [_entered_document(row) for row in rows],
+        "late_reasons": [row.late_reason for row in rows],
+        "questions": [
+            {
+                "text": each.text,
+                "asked_by": each.asked_by_id,
+                "asked_at": each.asked_at.isoformat(),
+                "answered_at": each.answered_at and each.answered_at.isoformat(),
+            }
+            for each in encounter.questions.all()
+        ],
+    }
+
+
+def _entered_document(row: Administration) -> list[list[str | None]]:
+    rows: list[Administration | Pause] = [row, *row.pauses.all()]
+    return [[_text(timed.started_entered_at), _text(timed.stopped_entered_at)] for timed in rows]
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _patient_document(patient: Patient) -> dict[str, Any]:
+    return {
+        "reference": patient.reference,
+        "name": patient.name,
+        "birth_date": patient.birth_date and patient.birth_date.isoformat(),
+        "sex": patient.sex,
+    }

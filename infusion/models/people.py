@@ -1,0 +1,57 @@
+"""The clinic, the people who work there, and its patients."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+from payers.policy import SETTINGS
+
+
+class Clinic(models.Model):
+    """A site with its own patients and encounters, and what a new encounter there begins with."""
+
+    name = models.CharField(max_length=120, unique=True)
+    time_zone = models.CharField(max_length=64, default="America/New_York")
+    place_of_service = models.CharField(max_length=2, default="11")
+    setting = models.CharField(max_length=32, choices=tuple(SETTINGS.items()), default="office")
+    drug = models.CharField(max_length=10, blank=True)
+    npi = models.CharField(max_length=10, blank=True)
+    tax_id = models.CharField(max_length=10, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class User(AbstractUser):
+    """A person who signs in. Works at one clinic; `credentials` such as RN follow the name on records."""
+
+    clinic = models.ForeignKey(Clinic, models.PROTECT, null=True, blank=True, related_name="people")
+    credentials = models.CharField(max_length=20, blank=True)
+
+    @property
+    def signature(self) -> str:
+        """The name as it stands on a record: "L. Ames, RN"."""
+        name = self.get_full_name() or self.username
+        return f"{name}, {self.credentials}" if self.credentials else name
+
+
+class Patient(models.Model):
+    """A person who is treated. The reference is the clinic's own record number."""
+
+    clinic = models.ForeignKey(Clinic, models.PROTECT, related_name="patients")
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    reference = models.CharField(max_length=40)
+    name = models.CharField(max_length=120, blank=True)
+    birth_date = models.DateField(null=True, blank=True)
+    sex = models.CharField(max_length=1, blank=True, choices=(("F", "Female"), ("M", "Male"), ("U", "Unknown")))
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["clinic", "reference"], name="patient_reference_unique_in_clinic"),
+        )
+
+    def __str__(self) -> str:
+        return self.reference

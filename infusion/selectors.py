@@ -1,0 +1,161 @@
+"""Reads: rows -> facts, and what a person may see. Every look-up stays within one clinic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+
+from infusion import audit
+from infusion.models import Administration, Clinic, Encounter, Patient
+from infusion.services import facts
+from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.lines import Statement
+from infusion.services.wire import encounter_document, statement_document
+from payers.models import Payer
+from payers.policy import PayerPolicy, Reading, jsonable
+from payers.selectors import policy_for
+
+
+def encounters_of(clinic: Clinic) -> QuerySet[Encounter]:
+    """The clinic's encounters with what a list shows, newest first."""
+    return (
+        Encounter.objects.filter(clinic=clinic)
+        .select_related("patient", "payer", "recorded_by")
+        .order_by("-date_of_service", "-pk")
+    )
+
+
+def with_record(encounters: QuerySet[Encounter]) -> QuerySet[Encounter]:
+    """The same encounters with all that `facts_of` reads, in a fixed number of queries."""
+    return encounters.select_related("clinic").prefetch_related(
+        Prefetch("administrations", Administration.objects.prefetch_related("pauses", "vials", "discards")),
+        "questions__asked_by",
+    )
+
+
+def encounter_for(user: Any, public_id: UUID) -> Encounter | None:
+    """The encounter of that id in the person's own clinic, or None."""
+    return with_record(encounters_of(user.clinic)).filter(public_id=public_id).first()
+
+
+def patient_named(clinic: Clinic, reference: str) -> Patient | None:
+    return Patient.objects.filter(clinic=clinic, reference=reference.strip()).first()
+
+
+def todays_encounters(clinic: Clinic, today: date) -> QuerySet[Encounter]:
+    """Today's encounters, and every older one that is still a draft: an unfinished visit does not disappear."""
+    mine = encounters_of(clinic)
+    return mine.filter(date_of_service=today) | mine.filter(state=Encounter.State.DRAFT)
+
+
+def payers() -> QuerySet[Payer]:
+    return Payer.objects.all()
+
+
+def facts_of(encounter: Encounter) -> facts.Encounter:
+    """The stored encounter as the rules read it; nothing in it names the patient."""
+    visit = None
+    if encounter.visit_started_at or encounter.visit_stopped_at:
+        visit = facts.Visit(start=encounter.visit_started_at, stop=encounter.visit_stopped_at)
+    return facts.Encounter(
+        id=str(encounter.public_id),
+        time_zone=encounter.clinic.time_zone,
+        setting=encounter.setting,
+        date_of_service=encounter.date_of_service,
+        diagnoses=tuple(encounter.diagnoses),
+        visit=visit,
+        administrations=tuple(_administration(row) for row in encounter.administrations.all()),
+    )
+
+
+def _administration(row: Administration) -> facts.Administration:
+    return facts.Administration(
+        id=f"a{row.position + 1}",
+        route=row.route,
+        drug=row.drug,
+        order=row.order_label,
+        access=row.access,
+        access_reason=row.access_reason,
+        purpose=row.purpose,
+        primary=row.primary,
+        acquired=row.acquired,
+        start=row.started_at,
+        stop=row.stopped_at,
+        pauses=tuple(facts.Pause(start=each.started_at, stop=each.stopped_at) for each in row.pauses.all()),
+        ordered=row.ordered,
+        administered=row.administered,
+        vials=tuple(
+            facts.Vial(
+                amount=each.amount,
+                count=each.count,
+                single_dose=each.single_dose,
+                ndc=each.ndc,
+                lot=each.lot,
+                expires=each.expires,
+            )
+            for each in row.vials.all()
+        ),
+        discards=tuple(facts.Discard(amount=each.amount, reason=each.reason) for each in row.discards.all()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """An encounter read under its payer's rules: what is shown is what would be approved."""
+
+    facts: facts.Encounter
+    policy: PayerPolicy
+    statement: Statement
+
+    @property
+    def input_text(self) -> str:
+        return audit.canonical(encounter_document(self.facts))
+
+    @property
+    def policy_text(self) -> str:
+        """Every value that was read and where it came from."""
+        return audit.canonical([_reading(reading) for _, reading in sorted(self.statement.policy.items())])
+
+    @property
+    def statement_text(self) -> str:
+        return audit.canonical(statement_document(self.statement))
+
+    @property
+    def content_hash(self) -> str:
+        """Changes with any byte of the input, the rules read, the tables or the answer."""
+        parts = (self.input_text, self.policy_text, self.statement.reference_version, self.statement_text)
+        return audit.digest("\n".join(parts))
+
+
+def _reading(reading: Reading) -> dict[str, object]:
+    layer = reading.layer
+    return {
+        "parameter": reading.name,
+        "drug": reading.drug,
+        "value": jsonable(reading.value),
+        "layer": layer.name,
+        "override": layer.override_id,
+        "scope": [layer.scope.setting, layer.scope.drug],
+        "status": layer.status,
+        "source": reading.source,
+        "from": layer.effective_from and layer.effective_from.isoformat(),
+        "until": layer.effective_until and layer.effective_until.isoformat(),
+    }
+
+
+def review_of(encounter: Encounter) -> Review:
+    """The encounter's lines and findings under the rules known now."""
+    recorded = facts_of(encounter)
+    policy = policy_for(encounter.payer)
+    return Review(recorded, policy, calculate(recorded, policy, shipped_reference()))
+
+
+def review_of_facts(recorded: facts.Encounter, payer: Payer | None) -> Review:
+    """What is typed, read under a payer's rules before anything is saved."""
+    policy = policy_for(payer) if payer else PayerPolicy()
+    recorded = replace(recorded, id="")
+    return Review(recorded, policy, calculate(recorded, policy, shipped_reference()))

@@ -1,0 +1,73 @@
+"""Payers and their departures from the national baseline, each dated and cited."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from payers.policy import SETTINGS
+
+
+class Payer(models.Model):
+    """Someone who pays claims. Belongs to the installation, not to a clinic."""
+
+    slug = models.SlugField(max_length=40, unique=True)
+    name = models.CharField(max_length=80, unique=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PolicyOverride(models.Model):
+    """One parameter's value for one payer and scope, between two dates of service.
+
+    A row is never changed: a new one takes its place, and the old one only learns until when it was known. `thread`
+    holds the rows of one override together.
+    """
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        UNVERIFIED = "unverified", "Unverified"
+        VERIFIED = "verified", "Verified"
+
+    payer = models.ForeignKey(Payer, models.PROTECT, related_name="overrides")
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    thread = models.UUIDField(default=uuid.uuid4, editable=False)
+    parameter = models.CharField(max_length=60)
+    setting = models.CharField(max_length=32, blank=True, choices=tuple(SETTINGS.items()))
+    drug = models.CharField(max_length=10, blank=True)
+    value = models.JSONField(null=True)
+    effective_from = models.DateField()
+    effective_until = models.DateField(null=True, blank=True)
+    source_document = models.CharField(max_length=200)
+    source_address = models.CharField(max_length=300, blank=True)
+    source_read_on = models.DateField()
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.DRAFT)
+    note = models.TextField(blank=True)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    publisher = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    known_from = models.DateTimeField()
+    known_until = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("parameter", "setting", "drug", "effective_from", "known_from")
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(effective_until__isnull=True) | Q(effective_until__gte=F("effective_from")),
+                name="override_ends_after_it_begins",
+            ),
+            models.CheckConstraint(
+                condition=Q(known_until__isnull=True) | Q(known_until__gte=F("known_from")),
+                name="override_known_until_after_from",
+            ),
+        )
+        indexes = (models.Index(fields=["payer", "known_until"], name="override_current"),)
+
+    def __str__(self) -> str:
+        return f"{self.payer}: {self.parameter}"
