@@ -1,4 +1,147 @@
+"""Fixtures for every test: two clinics, their people, and the worked example as a nurse records it.
+
+A transactional test (the live server needs one) empties the tables at its end, which the database's own triggers
+refuse. They are lifted around that one statement list and put back in the same transaction.
+"""
+
 import os
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db.backends.base.operations import BaseDatabaseOperations
+
+from infusion.access import ADMIN, BILLING, NURSE
+from infusion.actions import Recorded
+from infusion.models import Clinic, User
+from infusion.services import facts
+from payers.actions import add_payer
+from payers.models import Payer
 
 # Playwright keeps an event loop on the test's thread, and Django would then refuse to touch the database.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+PASSWORD = "infusion-test"
+
+_flush = BaseDatabaseOperations.execute_sql_flush
+
+
+def flush_without_triggers(operations: BaseDatabaseOperations, statements: list[str]) -> None:
+    """Empties the tables, which the triggers would refuse, and leaves the triggers as they were."""
+    connection = operations.connection
+    if connection.vendor == "sqlite":
+        triggers = sqlite_triggers(connection)
+        lifted = [f'DROP TRIGGER "{name}"' for name in triggers]
+        _flush(operations, [*lifted, *statements, *triggers.values()])
+    else:
+        _flush(operations, ["SET LOCAL session_replication_role = replica", *statements])
+
+
+def sqlite_triggers(connection: Any) -> dict[str, str]:
+    """The SQL of every trigger, by its name."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name")
+        return dict(cursor.fetchall())
+
+
+BaseDatabaseOperations.execute_sql_flush = flush_without_triggers  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def password() -> str:
+    """What every person of these fixtures signs in with."""
+    return PASSWORD
+
+
+@pytest.fixture
+def clinic(db: None) -> Clinic:
+    return Clinic.objects.create(name="Riverside Infusion Center", time_zone="America/New_York")
+
+
+@pytest.fixture
+def other_clinic(db: None) -> Clinic:
+    return Clinic.objects.create(name="Hillside Infusion", time_zone="America/Chicago")
+
+
+@pytest.fixture
+def person(db: None) -> Callable[..., User]:
+    """Makes someone who signs in: person("nurse", NURSE, clinic)."""
+
+    def make(username: str, role: str, clinic: Clinic | None, **more: Any) -> User:
+        user = User.objects.create_user(username, password=PASSWORD, clinic=clinic, **more)
+        if role:
+            # A transactional test before this one has emptied the table that the migration filled.
+            user.groups.add(Group.objects.get_or_create(name=role)[0])
+        return user
+
+    return make
+
+
+@pytest.fixture
+def nurse(person: Callable[..., User], clinic: Clinic) -> User:
+    return person("nurse", NURSE, clinic, first_name="L.", last_name="Ames", credentials="RN")
+
+
+@pytest.fixture
+def biller(person: Callable[..., User], clinic: Clinic) -> User:
+    return person("billing", BILLING, clinic, first_name="D.", last_name="Reyes")
+
+
+@pytest.fixture
+def admin_user(person: Callable[..., User], clinic: Clinic) -> User:
+    return person("admin", ADMIN, clinic, first_name="M.", last_name="Osei")
+
+
+@pytest.fixture
+def admin2(person: Callable[..., User], clinic: Clinic) -> User:
+    return person("admin2", ADMIN, clinic, first_name="K.", last_name="Lund")
+
+
+@pytest.fixture
+def other_nurse(person: Callable[..., User], other_clinic: Clinic) -> User:
+    return person("nurse2", NURSE, other_clinic, first_name="P.", last_name="Quist", credentials="RN")
+
+
+@pytest.fixture
+def other_biller(person: Callable[..., User], other_clinic: Clinic) -> User:
+    return person("billing2", BILLING, other_clinic, first_name="T.", last_name="Vance")
+
+
+@pytest.fixture
+def medicare(db: None) -> Payer:
+    """Medicare with nothing but the national baseline."""
+    return add_payer(by=None, slug="medicare", name="Medicare")
+
+
+@pytest.fixture
+def sarah(medicare: Payer) -> Recorded:
+    """The worked example: 600 mg of ocrelizumab out of two vials from 9:00 to 11:30."""
+    given = facts.Administration(
+        id="a1",
+        route="iv_infusion",
+        drug="J2350",
+        start=datetime(2026, 3, 10, 9, 0),
+        stop=datetime(2026, 3, 10, 11, 30),
+        ordered=Decimal(600),
+        administered=Decimal(600),
+        vials=(facts.Vial(amount=Decimal(300), count=2),),
+    )
+    return Recorded(
+        patient_reference="MRN-1001",
+        patient_name="Sarah Lindqvist",
+        birth_date=date(1984, 6, 2),
+        sex="F",
+        payer=medicare,
+        date_of_service=date(2026, 3, 10),
+        place_of_service="11",
+        facts=facts.Encounter(
+            time_zone="America/New_York",
+            setting="office",
+            date_of_service=date(2026, 3, 10),
+            diagnoses=("G35.A",),
+            administrations=(given,),
+        ),
+    )

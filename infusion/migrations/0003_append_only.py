@@ -16,7 +16,8 @@ def guard(apps, schema_editor):
         else:
             schema_editor.execute(
                 "CREATE OR REPLACE FUNCTION infusion_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-                "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+                "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$",
+                params=None,  # with any, even none, the driver would read the % as a place for one
             )
             schema_editor.execute(
                 f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table} "
