@@ -16,7 +16,7 @@ LIVE_DRUG = {
     "hx-trigger": "input delay:300ms consume",
     "hx-target": "#preview-body",
     "hx-include": "closest form",
-    "hx-sync": "closest form:replace",
+    "hx-sync": "closest form:queue last",
 }
 
 
