@@ -62,7 +62,8 @@ ERRORS = {
     "loss, not waste of this claim. Take it out of the record.",
     "waste.unaccounted": "{missing} mg of {what} are neither given nor discarded: the vials hold {opened} mg. "
     "Record what happened to the rest.",
-    "visit.missing": "A home infusion is billed by the nursing visit, and its {end} is missing. Enter it.",
+    "visit.missing": "A home infusion is billed by the nursing visit, and its {ends} is missing. Enter when it "
+    "began and ended.",
 }
 
 WARNINGS = {

@@ -22,7 +22,7 @@ from infusion.services.clock import (
     whole_minutes,
     zone_named,
 )
-from infusion.services.facts import ROUTES, Administration, Encounter
+from infusion.services.facts import ROUTES, Administration, Encounter, Visit
 from infusion.services.findings import Findings
 from infusion.services.reference import Drug, Reference, eleven_digits
 from payers.policy import Rules
@@ -147,23 +147,25 @@ class Reader:
 
     def visit_minutes(self, encounter: Encounter) -> int | None:
         """Minutes of the nursing visit, or None with a finding when they cannot be counted."""
-        moments = {}
-        visit = encounter.visit
-        for end in ("start", "stop"):
-            recorded = getattr(visit, end) if visit is not None else None
-            if recorded is None:
-                self.findings.add("visit.missing", field=f"visit.{end}", end=end)
-                continue
-            try:
-                moments[end] = instant(recorded, self.zone)
-            except ClockChange as change:
-                self.findings.add(change.code, field=f"visit.{end}", what="The visit", time=f"{recorded:%H:%M}")
-        if len(moments) < 2:
-            return None
-        start, stop = moments["start"], moments["stop"]
+        visit = encounter.visit or Visit()
+        ends = [("start", visit.start), ("stop", visit.stop)]
+        missing = [end for end, recorded in ends if recorded is None]
+        if missing:
+            self.findings.add("visit.missing", field=f"visit.{missing[0]}", ends=" and its ".join(missing))
+        moments = [self._visit_instant(end, recorded) for end, recorded in ends if recorded is not None]
+        start, stop = moments if len(moments) == 2 else (None, None)
         before = len(self.findings.found)
+        if start is None or stop is None:
+            return None
         self._check_order("", "visit.stop", "The visit", start, stop)
         return whole_minutes(stop - start) if len(self.findings.found) == before else None
+
+    def _visit_instant(self, end: str, recorded: datetime) -> datetime | None:
+        try:
+            return instant(recorded, self.zone)
+        except ClockChange as change:
+            self.findings.add(change.code, field=f"visit.{end}", what="The visit", time=f"{recorded:%H:%M}")
+            return None
 
     # The drug -------------------------------------------------------------------------------------------------------
 
