@@ -411,6 +411,16 @@ class Rules:
                 winner, narrowest = layer, scope.width
         return Reading(name, drug, winner.values[name], winner)
 
+    def speaking(self, name: str, drug: str = "") -> tuple[Reading, ...]:
+        """Every layer that says something of a parameter, the widest first and the one that decides last."""
+        layers = [BASELINE, *(layer for layer in self.layers if layer is not BASELINE)]
+        found = [
+            Reading(name, drug, layer.values[name], layer)
+            for layer in layers
+            if name in layer.values and layer.scope.covers(setting=self.setting, drug=drug)
+        ]
+        return tuple(sorted(found, key=lambda reading: reading.layer.scope.width))
+
 
 @dataclass(frozen=True, slots=True)
 class PayerPolicy:
@@ -423,6 +433,10 @@ class PayerPolicy:
 
     def with_layers(self, layers: Iterable[Layer]) -> PayerPolicy:
         return PayerPolicy((*self.layers, *layers))
+
+    def without(self, layer: Layer) -> PayerPolicy:
+        """This policy as if one of its layers did not exist."""
+        return PayerPolicy(tuple(each for each in self.layers if each is not layer))
 
     def with_inline(self, document: Mapping[str, object]) -> PayerPolicy:
         """Values given with one encounter laid over this policy. Raises PolicyProblem for what cannot be read."""
