@@ -1,0 +1,513 @@
+"""Every finding is met by someone: its code, how grave it is, where it points, and what it says.
+
+A table: one encounter for each code. `input.unreadable`, the answer to what is no encounter, has its own half below.
+"""
+
+import json
+import re
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from infusion.services.findings import ERRORS, INFOS, MESSAGES, WARNINGS, Severity
+from infusion.services.reference import shipped_reference
+from infusion.services.wire import Unreadable, decode, parse_encounter, unreadable_document
+from payers.policy import BASELINE, Layer, PayerPolicy, Scope
+from tests.rules.shorthand import (
+    ZONE,
+    clock,
+    encounter,
+    found,
+    hydrated,
+    infused,
+    injected,
+    on,
+    pushed,
+    read,
+)
+
+Document = dict[str, Any]
+HOSPITAL = "hospital_outpatient"
+UNVERIFIED = PayerPolicy(
+    (
+        BASELINE,
+        Layer(
+            "Example Mutual",
+            {"additional_hour_minimum_minutes": 30},
+            source="their manual, page 4",
+            status="unverified",
+        ),
+    )
+)
+
+
+def without(record: Document, *names: str) -> Document:
+    return {name: value for name, value in record.items() if name not in names}
+
+
+def sixty(**more: Any) -> Document:
+    return infused("J2350", 0, 60) | more
+
+
+def vial_of(**more: Any) -> Document:
+    return sixty(vials=[{"amount": "300"} | more])
+
+
+def discarding(amount: str, reason: str, **more: Any) -> Document:
+    return sixty(administered=str(300 - int(amount)), discards=[{"amount": amount, "reason": reason}], **more)
+
+
+def under(name: str, value: Any, *administrations: Document) -> Document:
+    return encounter(*(administrations or (sixty(),)), policy={name: value})
+
+
+# code: encounter, administration, field, a part of the sentence
+TABLE: dict[str, tuple[Document, str, str, str]] = {
+    # errors
+    "administration.missing": (encounter(), "", "administrations", "Nothing is recorded yet"),
+    "date_of_service.missing": (
+        without(encounter(injected("J2351")), "date_of_service"), "", "date_of_service", "no date of service"),
+    "amount.missing": (
+        encounter(without(sixty(), "administered")), "a1", "administered", "Ocrelizumab has no administered amount"),
+    "amount.negative": (encounter(sixty(administered="-1")), "a1", "administered", "-1 mg cannot be"),
+    "code.not_effective": (on("2017-12-31", sixty()), "a1", "drug", "It begins on 2018-01-01."),
+    "diagnosis.not_billable": (encounter(sixty(), diagnoses=["G35.9"]), "", "diagnoses.0", "Choose a code in force"),
+    "drug.not_given": (
+        encounter(sixty(administered="0")), "a1", "administered", "None of the ocrelizumab reached the patient"),
+    "drug.unknown": (encounter(sixty(drug="J0000")), "a1", "drug", "J0000 is not a drug in the reference tables"),
+    "hydration.purpose_missing": (
+        encounter(without(hydrated(0, 60), "purpose")), "a1", "purpose", "only ordered hydration counts"),
+    "ndc.other_drug": (
+        encounter(infused("J1301", 0, 60, vials=[{"amount": "30", "ndc": "50242-0150-01"}])),
+        "a1", "vials.0.ndc", "belongs to ocrelizumab (J2350)"),
+    "route.not_allowed": (
+        encounter(sixty(route="intramuscular")), "a1", "route", "not given by this route: Intramuscular injection"),
+    "time.ambiguous": (
+        on("2025-11-02", sixty(start="2025-11-02T01:30", stop="2025-11-02T03:00")),
+        "a1", "start", "01:30 happens twice"),
+    "time.nonexistent": (
+        on("2026-03-08", sixty(start="2026-03-08T01:30", stop="2026-03-08T02:30")),
+        "a1", "stop", "02:30 does not exist"),
+    "time.start_missing": (encounter(without(sixty(), "start")), "a1", "start", "Ocrelizumab has no start time"),
+    "time.stop_missing": (encounter(without(sixty(), "stop")), "a1", "stop", "Enter when it stopped"),
+    "time.stop_not_after_start": (
+        encounter(infused("J2350", 0, -1)), "a1", "stop", "stops at 08:59, which is not after its start at 09:00"),
+    "time.too_long": (encounter(infused("J2350", 0, 1441)), "a1", "stop", "more than 24 hours"),
+    "time.pause_open": (
+        encounter(sixty(pauses=[{"start": clock(5)}])), "a1", "pauses.0.stop", "A pause of Ocrelizumab has no stop"),
+    "time.pause_outside": (
+        encounter(sixty(pauses=[{"start": clock(5), "stop": clock(6)}, {"start": clock(50), "stop": clock(61)}])),
+        "a1", "pauses.1", "lie between the start and the stop"),
+    "time.no_running_time": (
+        encounter(infused("J2350", 0, 60, (0, 30), (30, 60))), "a1", "pauses", "it never ran"),
+    "time.concurrent_complex": (
+        under("administration_family", "complex", infused("J2350", 0, 120), infused("J2323", 0, 60)),
+        "a2", "start", "no code exists for a complex drug given at the same time"),
+    "vials.missing": (encounter(without(sixty(), "vials")), "a1", "vials", "Ocrelizumab has no vials"),
+    "vials.exceeded": (
+        encounter(sixty(administered="301")), "a1", "vials", "301 mg of ocrelizumab are recorded as given or"),
+    "vials.more_than_needed": (
+        encounter(sixty(vials=[{"amount": "300", "count": 2}],
+                        discards=[{"amount": "300", "reason": "vial_remainder"}])),
+        "a1", "vials", "than 300 mg need"),
+    "waste.unaccounted": (
+        encounter(sixty(administered="280")), "a1", "discards", "20 mg of ocrelizumab are neither given nor discarded"),
+    "visit.missing": (
+        encounter(sixty(), setting="home", visit={"start": clock(0)}), "", "visit.stop", "its stop is missing"),
+    # warnings
+    "access.reason_missing": (
+        encounter(sixty(), infused("J2323", 60, 120, access="2")), "a2", "access_reason", "counted on access 1"),
+    "administration.not_paid": (
+        under("administration_paid", False), "", "", "does not pay administration apart from the drug: 96365"),
+    "authorization.required": (under("prior_authorization", "always"), "a1", "drug", "a prior authorization for"),
+    "date_of_service.differs": (
+        encounter(sixty(), date_of_service="2026-03-09"), "", "date_of_service", "not the day of the earliest start"),
+    "diagnosis.not_accepted": (
+        under("accepted_diagnoses", ["G35.A", "G35.D"]), "a1", "drug", "accepts other diagnoses for ocrelizumab"),
+    "diagnosis.unknown": (
+        encounter(sixty(), diagnoses=["G35.A", "K50.90"]), "", "diagnoses.1", "K50.90 is not in the diagnosis table"),
+    "drug.not_covered": (under("drug_covered", False), "a1", "drug", "does not cover ocrelizumab"),
+    "ndc.malformed": (encounter(vial_of(ndc="5024215001")), "a1", "vials.0.ndc", "without hyphens it needs 11 digits"),
+    "ndc.missing": (
+        under("ndc_required", True, infused("J2323", 0, 60)), "a1", "vials", "wants an NDC on every drug line"),
+    "policy.unverified": (
+        encounter(infused("J2350", 0, 150)), "", "", "is 30 minutes by a rule of Example Mutual that nobody has"),
+    "push.untimed": (
+        encounter(pushed("J1200"), pushed("J1200"), setting=HOSPITAL), "a2", "start", "was pushed again without a time"),
+    "step_therapy.required": (
+        under("step_therapy", "an interferon"), "a1", "drug", "wants this tried before ocrelizumab: an interferon"),
+    "time.partial_overlap": (
+        encounter(infused("J2350", 0, 120), infused("J2323", 90, 150)), "a2", "start", "30 minutes of Natalizumab ran"),
+    "time.push_long": (encounter(pushed("J1200", 0, stop=clock(16))), "a1", "stop", "a push but took 16 minutes"),
+    "time.repeat_unclear": (
+        encounter(sixty(), infused("J2350", 91, 120)), "a2", "order", "stood still for 31 minutes"),
+    "time.counted_as_push": (
+        under("missing_stop_time", "push", without(sixty(), "stop")), "a1", "stop", "has no stop time; by the rule of"),
+    "units.above_mue": (
+        encounter(infused("J2350", 0, 600), infused("J9312", 600, 660)), "", "",
+        "9 units of 96366 are above the usual daily limit of 8"),
+    "vials.expired": (
+        encounter(vial_of(expires="2026-03-09")), "a1", "vials.0.expires", "expired on 2026-03-09, before"),
+    "vials.kinds_mixed": (
+        encounter(sixty(administered="600", vials=[{"amount": "300"}, {"amount": "300", "single_dose": False}])),
+        "a1", "vials", "from single-dose and multi-dose vials"),
+    "vials.size_unknown": (
+        encounter(sixty(vials=[{"amount": "300", "count": 0}, {"amount": "301"}], discards=[
+            {"amount": "1", "reason": "vial_remainder"}])), "a1", "vials.1.amount", "301 mg is not a known vial size"),
+    "vials.smaller_available": (
+        encounter(infused("J9312", 0, 60, administered="100", vials=[{"amount": "500"}],
+                          discards=[{"amount": "400", "reason": "vial_remainder"}])),
+        "a1", "vials", "vials with 100 mg in all would have done, and 500 mg were opened"),
+    "waste.line_residual": (
+        encounter(discarding("20", "line_residual")), "a1", "discards.0", "20 mg of ocrelizumab stayed in the line"),
+    "waste.stopped_early": (
+        encounter(discarding("120", "stopped_early", ordered="300")), "a1", "discards.0", "stopped early. Billing"),
+    # infos
+    "drug.oral_not_billed": (
+        encounter({"route": "oral", "drug": "acetaminophen"}), "a1", "", "ACETAMINOPHEN was given by mouth"),
+    "drug.supplied": (encounter(sixty(acquired="supplied")), "a1", "acquired", "it is not charged"),
+    "hydration.not_counted": (
+        encounter(hydrated(0, 60, purpose="keep_open")), "a1", "purpose", "Fluid that kept the line open is not"),
+    "hydration.too_short": (encounter(hydrated(0, 30)), "a1", "stop", "under 31 it is not reported"),
+    "infusion.repeat_too_short": (
+        encounter(sixty(order="A"), infused("J2350", 60, 90, order="B")), "a2", "stop", "earns nothing under 31"),
+    "push.repeat_not_reported": (
+        encounter(pushed("J1200", 0), pushed("J1200", 60)), "a2", "route", "only a hospital reports a repeat"),
+    "reference.unverified": (encounter(infused("J2323", 0, 60)), "a1", "drug", "about J2323 is not verified"),
+    "time.crosses_midnight": (
+        encounter(infused("J2350", 890, 960)), "a1", "stop", "one infusion, dated 2026-03-10"),
+    "waste.not_billed": (
+        encounter(discarding("20", "broken_or_spilled")), "a1", "discards.0", "(broken or spilled) and are not billed"),
+}  # fmt: skip
+WORDS_WE_DO_NOT_USE = re.compile(r"\b(invalid|please|sorry|required|forbidden)\b", re.IGNORECASE)
+
+
+def check_sentence(message: str) -> None:
+    assert not re.search(r"[{}]", message)
+    assert not WORDS_WE_DO_NOT_USE.search(message)
+    assert "None" not in message.removeprefix("None of the ")
+    assert "  " not in message
+    assert message[0] == message[0].upper()
+    assert message.endswith((".", "?"))
+
+
+def test_every_code_has_its_row() -> None:
+    assert set(TABLE) == set(MESSAGES)
+
+
+@pytest.mark.parametrize("code", MESSAGES)
+def test_finding(code: str) -> None:
+    document, administration, field, part = TABLE[code]
+    statement = read(document, UNVERIFIED if code == "policy.unverified" else None)
+    finding = found(statement, code)
+    severity = next(level for level, texts in ((Severity.ERROR, ERRORS), (Severity.WARNING, WARNINGS),
+                                               (Severity.INFO, INFOS)) if code in texts)  # fmt: skip
+    assert (finding.severity, finding.administration, finding.field) == (severity, administration, field)
+    assert part in finding.message
+    assert (statement.status == "blocked") == bool(statement.errors)
+    if severity is Severity.ERROR:
+        assert statement.status == "blocked"
+        assert [error.code for error in statement.errors] == [code]
+    else:
+        assert statement.status == "ready", statement.errors
+        assert (finding in statement.warnings) == (severity is Severity.WARNING)
+
+
+@pytest.mark.parametrize("code", TABLE)
+def test_what_it_says_is_a_sentence_of_ours(code: str) -> None:
+    document = TABLE[code][0]
+    for finding in read(document, UNVERIFIED if code == "policy.unverified" else None).findings:
+        check_sentence(finding.message)
+
+
+@pytest.mark.parametrize("message", ["Please enter it.", "{what} has none.", "No stop", "it stopped.", "An Invalid x."])
+def test_a_sentence_that_is_not_ours_would_be_seen(message: str) -> None:
+    with pytest.raises(AssertionError):
+        check_sentence(message)
+
+
+def test_no_code_stands_under_two_severities() -> None:
+    assert len(MESSAGES) == len(ERRORS) + len(WARNINGS) + len(INFOS)
+
+
+# Further ways to the same finding -----------------------------------------------------------------------------------
+
+
+def findings(document: Document, code: str) -> list[tuple[str, str]]:
+    return [(each.administration, each.field) for each in read(document).findings if each.code == code]
+
+
+@pytest.mark.parametrize(
+    ("code", "document", "places"),
+    [
+        ("amount.negative", encounter(sixty(ordered="-1")), [("a1", "ordered")]),
+        ("amount.negative", encounter(vial_of(amount="0")), [("a1", "vials.0.amount")]),
+        ("amount.negative", encounter(vial_of(count=-2)), [("a1", "vials.0.count")]),
+        (
+            "amount.negative",
+            encounter(sixty(discards=[{"amount": "0", "reason": "overfill"}, {"amount": "-1", "reason": "overfill"}])),
+            [("a1", "discards.1.amount")],
+        ),
+        ("time.start_missing", encounter(without(hydrated(0, 60), "start")), [("a1", "start")]),
+        ("time.stop_missing", encounter(without(hydrated(0, 60), "stop")), [("a1", "stop")]),
+        ("time.stop_missing", encounter(without(hydrated(0, 60, purpose="diluent"), "stop")), []),
+        ("time.stop_not_after_start", encounter(hydrated(0, 0)), [("a1", "stop")]),
+        ("time.stop_not_after_start", encounter(pushed("J1200", 5, stop=clock(5))), [("a1", "stop")]),
+        ("time.pause_open", encounter(sixty(pauses=[{"stop": clock(5)}])), [("a1", "pauses.0.start")]),
+        ("time.pause_open", encounter(sixty(pauses=[{}])), [("a1", "pauses.0.start"), ("a1", "pauses.0.stop")]),
+        ("time.pause_outside", encounter(infused("J2350", 0, 60, (-1, 5))), [("a1", "pauses.0")]),
+        ("time.pause_outside", encounter(infused("J2350", 0, 60, (5, 5))), [("a1", "pauses.0")]),
+        ("time.pause_outside", encounter(infused("J2350", 0, 60, (6, 5))), [("a1", "pauses.0")]),
+        ("time.pause_outside", encounter(infused("J2350", 0, 60, (0, 59))), []),
+        ("visit.missing", encounter(sixty(), setting="home"), [("", "visit.start")]),
+        ("visit.missing", encounter(sixty(), setting="home", visit={}), [("", "visit.start")]),
+        (
+            "time.stop_not_after_start",
+            encounter(sixty(), setting="home", visit={"start": clock(0), "stop": clock(0)}),
+            [("", "visit.stop")],
+        ),
+        (
+            "time.too_long",
+            encounter(sixty(), setting="home", visit={"start": clock(0), "stop": clock(1441)}),
+            [("", "visit.stop")],
+        ),
+        (
+            "time.ambiguous",
+            on("2025-11-02", sixty(), setting="home", visit={"start": "2025-11-02T01:30", "stop": "2025-11-02T11:00"}),
+            [("", "visit.start")],
+        ),
+        (
+            "time.ambiguous",
+            on("2025-11-02", sixty(start="2025-11-02T00:30", stop="2025-11-02T03:30", pauses=[
+                {"start": "2025-11-02T01:30", "stop": "2025-11-02T02:30"}])),
+            [("a1", "pauses.0.start")],
+        ),
+        ("reference.unverified", encounter(hydrated(0, 60), diagnoses=["G37.9"]), [("", "diagnoses.0")]),
+        ("vials.missing", encounter(vial_of(count=0)), [("a1", "vials")]),
+        ("vials.missing", encounter(without(infused("J2919", 0, 60), "vials"), setting=HOSPITAL), []),
+        ("push.untimed", encounter(pushed("J1200"), pushed("J1200", 60), setting=HOSPITAL), [("a2", "start")]),
+        ("push.repeat_not_reported", encounter(pushed("J1200", 0), pushed("J1200", 30), setting=HOSPITAL),
+         [("a2", "start")]),
+    ],
+)  # fmt: skip
+def test_the_same_finding_elsewhere(code: str, document: Document, places: list[tuple[str, str]]) -> None:
+    assert findings(document, code) == places
+
+
+def test_a_code_that_ended_without_a_successor_says_when() -> None:
+    [row] = shipped_reference().drugs["J2930"]
+    reference = shipped_reference().with_drugs([replace(row, replaced_by="")])
+    statement = read(on("2024-04-01", infused("J2930", 0, 60)), reference=reference)
+    assert found(statement, "code.not_effective").message.endswith("It ended on 2024-03-31.")
+
+
+def test_a_retired_code_by_a_wrong_route_is_told_of_both() -> None:
+    document = on("2024-04-01", injected("J2930"))
+    assert [error.code for error in read(document).errors] == ["code.not_effective", "route.not_allowed"]
+
+
+def test_supplied_drug_that_the_payer_wants_to_see_costs_a_cent() -> None:
+    statement = read(under("supplied_drug_line", "nominal_charge", sixty(acquired="supplied", vials=[])))
+    [line] = [line for line in statement.lines if line.kind == "drug"]
+    assert (line.units, line.modifiers, str(line.charge)) == (300, (), "0.01")
+    assert "it appears at a nominal charge" in found(statement, "drug.supplied").message
+
+
+def test_one_finding_is_told_once() -> None:
+    document = encounter(sixty(), infused("J2350", 60, 120), policy={"drug_covered": False})
+    assert [each.code for each in read(document).findings].count("drug.not_covered") == 1
+
+
+def test_an_unverified_rule_of_a_narrower_scope_names_its_own_lines() -> None:
+    layer = Layer("Example Mutual", {"discarded_drug": "not_billed"}, Scope(drug="J2350"), "a letter", "unverified")
+    statement = read(encounter(discarding("20", "vial_remainder")), PayerPolicy((BASELINE, layer)))
+    assert found(statement, "policy.unverified").message == (
+        "Discarded drug is not billed by a rule of Example Mutual that nobody has verified (a letter). "
+        "Check it before approving J2350."
+    )
+
+
+def test_an_unverified_rule_that_ended_says_nothing() -> None:
+    layer = Layer("Example Mutual", {"drug_covered": False}, status="unverified", effective_until=date(2026, 3, 9))
+    assert read(encounter(sixty()), PayerPolicy((BASELINE, layer))).findings == ()
+
+
+# What is no encounter -----------------------------------------------------------------------------------------------
+
+
+def refused(document: object) -> list[tuple[str, str]]:
+    with pytest.raises(Unreadable) as caught:
+        parse_encounter(document, ZONE)
+    answer = unreadable_document("x", caught.value)
+    assert answer["status"] == "invalid"
+    for _, message in caught.value.problems:
+        check_sentence(message[:1].upper() + message[1:])
+    return list(caught.value.problems)
+
+
+def with_policy(policy: object) -> Document:
+    return encounter(sixty(), policy=policy)
+
+
+@pytest.mark.parametrize(
+    ("path", "document"),
+    [
+        ("", []),
+        ("", None),
+        ("", "x"),
+        ("stetting", encounter(sixty(), stetting="home")),
+        ("id", encounter(sixty(), id=True)),
+        ("id", encounter(sixty(), id=1.5)),
+        ("payer", encounter(sixty(), payer=7)),
+        ("setting", without(encounter(sixty()), "setting")),
+        ("setting", encounter(sixty(), setting="hospital")),
+        ("time_zone", encounter(sixty(), time_zone="New York")),
+        ("time_zone", encounter(sixty(), time_zone="../../etc/passwd")),
+        ("time_zone", encounter(sixty(), time_zone="America")),
+        ("date_of_service", encounter(sixty(), date_of_service="10.03.2026")),
+        ("date_of_service", encounter(sixty(), date_of_service="2026-02-30")),
+        ("date_of_service", encounter(sixty(), date_of_service=20260310)),
+        ("date_of_service", encounter(sixty(), date_of_service="0001-01-01")),
+        ("diagnoses", encounter(sixty(), diagnoses="G35.A")),
+        ("diagnoses.1", encounter(sixty(), diagnoses=["G35.A", 35])),
+        ("visit", encounter(sixty(), visit=[])),
+        ("visit.stop", encounter(sixty(), visit={"stop": "noon"})),
+        ("visit.length", encounter(sixty(), visit={"length": 60})),
+        ("administrations", encounter(sixty()) | {"administrations": {}}),
+        ("administrations.0", encounter(sixty()) | {"administrations": [None]}),
+        ("administrations", encounter(sixty(id="a1"), sixty(id="a1"))),
+        ("administrations.0.stopp", encounter(sixty(stopp=clock(60)))),
+        ("administrations.0.route", encounter(sixty(route="iv"))),
+        ("administrations.0.route", encounter(without(sixty(), "route"))),
+        ("administrations.0.purpose", encounter(hydrated(0, 60, purpose="thirst"))),
+        ("administrations.0.acquired", encounter(sixty(acquired="found"))),
+        ("administrations.0.primary", encounter(sixty(primary="yes"))),
+        ("administrations.0.order", encounter(sixty(order=1))),
+        ("administrations.0.start", encounter(sixty(start="2026-03-10 09:00"))),
+        ("administrations.0.start", encounter(sixty(start="09:00"))),
+        ("administrations.0.start", encounter(sixty(start="2026-03-10T24:01"))),
+        ("administrations.0.start", encounter(sixty(start=900))),
+        ("administrations.0.start", encounter(sixty(start="9999-12-31T23:59"))),
+        ("administrations.0.start", encounter(sixty(start="2026-03-10T09:00+25:00"))),
+        ("administrations.0.pauses", encounter(sixty(pauses="none"))),
+        ("administrations.0.pauses.0", encounter(sixty(pauses=["09:10"]))),
+        ("administrations.0.pauses.0.reason", encounter(sixty(pauses=[{"reason": "lunch"}]))),
+        ("administrations.0.administered", encounter(sixty(administered="six hundred"))),
+        ("administrations.0.administered", encounter(sixty(administered="NaN"))),
+        ("administrations.0.administered", encounter(sixty(administered="1e3"))),
+        ("administrations.0.administered", encounter(sixty(administered=280.4))),
+        ("administrations.0.administered", encounter(sixty(administered=True))),
+        ("administrations.0.administered", encounter(sixty(administered="1000000000"))),
+        ("administrations.0.administered", encounter(sixty(administered="0.0000001"))),
+        ("administrations.0.administered", encounter(sixty(administered="٣٠٠"))),
+        ("administrations.0.ordered", encounter(sixty(ordered=[]))),
+        ("administrations.0.vials.0", encounter(sixty(vials=["300"]))),
+        ("administrations.0.vials.0.amount", encounter(sixty(vials=[{}]))),
+        ("administrations.0.vials.0.amount", encounter(vial_of(amount=""))),
+        ("administrations.0.vials.0.size", encounter(vial_of(size="300"))),
+        ("administrations.0.vials.0.count", encounter(vial_of(count="2"))),
+        ("administrations.0.vials.0.count", encounter(vial_of(count=True))),
+        ("administrations.0.vials.0.count", encounter(vial_of(count=1000))),
+        ("administrations.0.vials.0.single_dose", encounter(vial_of(single_dose="no"))),
+        ("administrations.0.vials.0.ndc", encounter(vial_of(ndc=50242015001))),
+        ("administrations.0.vials.0.expires", encounter(vial_of(expires="03/2027"))),
+        ("administrations.0.discards.0", encounter(sixty(discards=[20]))),
+        ("administrations.0.discards.0.reason", encounter(sixty(discards=[{"amount": "20"}]))),
+        ("administrations.0.discards.0.reason", encounter(sixty(discards=[{"amount": "20", "reason": "waste"}]))),
+        ("administrations.0.discards.0.amount", encounter(sixty(discards=[{"reason": "overfill"}]))),
+        ("policy", with_policy([])),
+        ("policy", with_policy("none")),
+        ("policy.minutes", with_policy({"minutes": 30})),
+        ("policy.settings", with_policy({"settings": []})),
+        ("policy.settings.hospital", with_policy({"settings": {"hospital": {}}})),
+        ("policy.settings.home", with_policy({"settings": {"home": 1}})),
+        ("policy.settings.home.drugs", with_policy({"settings": {"home": {"drugs": {}}}})),
+        ("policy.drugs", with_policy({"drugs": ["J2350"]})),
+        ("policy.drugs.J2350", with_policy({"drugs": {"J2350": 1}})),
+        ("policy.drugs.J2350.settings.home.x", with_policy({"drugs": {"J2350": {"settings": {"home": {"x": 1}}}}})),
+        ("policy.additional_hour_minimum_minutes", with_policy({"additional_hour_minimum_minutes": 0})),
+        ("policy.additional_hour_minimum_minutes", with_policy({"additional_hour_minimum_minutes": 61})),
+        ("policy.additional_hour_minimum_minutes", with_policy({"additional_hour_minimum_minutes": "31"})),
+        ("policy.additional_hour_minimum_minutes", with_policy({"additional_hour_minimum_minutes": True})),
+        ("policy.maximum_units_per_line", with_policy({"maximum_units_per_line": 0})),
+        ("policy.drug_covered", with_policy({"drug_covered": "yes"})),
+        ("policy.discarded_drug", with_policy({"discarded_drug": "jw"})),
+        ("policy.billable_discard_reasons", with_policy({"billable_discard_reasons": "overfill"})),
+        ("policy.billable_discard_reasons", with_policy({"billable_discard_reasons": ["waste"]})),
+        ("policy.accepted_diagnoses", with_policy({"accepted_diagnoses": [35]})),
+        ("policy.step_therapy", with_policy({"step_therapy": None})),
+        ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": True})),
+        ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": "-1"})),
+        ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": "NaN"})),
+        ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": "1E+999999"})),
+        ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": "1E-999999"})),
+    ],
+)
+def test_what_is_no_encounter_is_refused_with_its_path(path: str, document: object) -> None:
+    assert [where for where, _ in refused(document)] == [path]
+
+
+def test_every_problem_is_told_at_once() -> None:
+    document = encounter(sixty(stopp="x", route="iv"), setting="", diagnoses=[1])
+    assert [path for path, _ in refused(document)] == [
+        "administrations.0.stopp",
+        "administrations.0.route",
+        "setting",
+        "diagnoses.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "part"),
+    [
+        ("", "", "not JSON"),
+        ("{", "", "not JSON"),
+        (b"\xff\xfe{", "", "not JSON"),
+        ("[" * 100_000, "", "not JSON"),
+        ('{"id": ' + "9" * 5000 + "}", "", "not JSON"),
+        ('{"a": NaN}', "", "NaN is not a number"),
+        ('{"a": -Infinity}', "", "-Infinity is not a number"),
+        ('{"a": 1e99999999999999999999}', "", "beyond any number"),
+        ('{"id": "\\ud800"}', "", "half a character"),
+        ('{"setting": "home", "setting": "office"}', "setting", "given twice"),
+        ('{"administrations": [{"stop": "x", "stop": "y"}]}', "stop", "given twice"),
+    ],
+)
+def test_text_that_is_not_one_plain_document(text: str | bytes, path: str, part: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        decode(text)
+    [(where, message)] = caught.value.problems
+    assert (where, part in message) == (path, True)
+
+
+def administered(raw: str) -> Any:
+    text = json.dumps(encounter(sixty(administered="?"))).replace('"?"', raw)
+    return parse_encounter(decode(text), ZONE).encounter.administrations[0].administered
+
+
+@pytest.mark.parametrize("raw", ["280.4", '"280.4"', "280.40", "2804e-1"])
+def test_a_number_is_read_exactly(raw: str) -> None:
+    """280.4 as a binary float is 280.399999999999977…; the units would still be 281, the discard would not be."""
+    assert str(administered(raw).normalize()) == "280.4"
+
+
+def test_sums_of_numbers_are_exact() -> None:
+    tenths = [{"amount": "?", "reason": "vial_remainder"} for _ in range(3)]
+    text = json.dumps(encounter(sixty(administered="299.7", discards=tenths))).replace('"?"', "0.1")
+    assert read(decode(text)).errors == ()  # type: ignore[arg-type]
+
+
+def test_null_is_absent() -> None:
+    empty = dict.fromkeys(["order", "access", "access_reason", "purpose", "primary", "acquired", "pauses", "ordered"])
+    document = encounter(sixty() | empty, payer=None, policy=None, visit=None, diagnoses=None)
+    document["policy"] = {"settings": None, "drugs": None}
+    assert read(document).status == "ready"
+
+
+def test_an_id_is_kept_and_one_is_made_where_there_is_none() -> None:
+    document = encounter(without(sixty(), "id"), id=0)
+    document["administrations"] = [without(each, "id") for each in document["administrations"]]
+    asked = parse_encounter(document, ZONE)
+    assert (asked.encounter.id, asked.encounter.administrations[0].id) == ("0", "a1")
