@@ -15,9 +15,21 @@ from infusion.services.lines import Because, ServiceLine, Statement
 from infusion.services.reference import Reference
 from infusion.services.words import counted
 from infusion.timeline import Timeline, draw_timeline
-from payers.policy import PARAMETERS, PayerPolicy
+from payers.policy import PARAMETERS, SETTINGS, Layer, PayerPolicy, Reading, Rules
+from payers.selectors import day_in_words
 
 NEAR_THE_NEXT_UNIT = re.compile(r"(?:One|[1-5]) more minutes? would (?:add|make)[^.,]*")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerView:
+    """What one layer says of a parameter. `decides` marks the one that holds."""
+
+    whose: str
+    value: str
+    decides: bool
+    state: str
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,8 @@ class Reason:
     own: bool
     source_key: str
     source: str
+    layers: tuple[LayerView, ...] = ()
+    in_force: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +166,14 @@ def drug_name(entry: DrugEntry) -> str:
     return entry.drug.label if entry.drug else entry.code or entry.title
 
 
-def line_view(line: ServiceLine, reference: Reference) -> LineView:
+def line_view(line: ServiceLine, reference: Reference, rules: Rules | None = None) -> LineView:
+    """The line as a page shows it; given the rules of its day, with every layer that speaks to its reasons."""
     return LineView(
         code=line.code,
         modifiers=", ".join(line.modifiers),
         units=line.units,
         label=line_label(line, reference),
-        reasons=tuple(reason_view(because, reference) for because in line.because),
+        reasons=tuple(reason_view(because, reference, rules) for because in line.because),
     )
 
 
@@ -174,7 +189,7 @@ def line_label(line: ServiceLine, reference: Reference) -> str:
     return ". ".join(parts)
 
 
-def reason_view(because: Because, reference: Reference) -> Reason:
+def reason_view(because: Because, reference: Reference, rules: Rules | None = None) -> Reason:
     reading = because.reading
     found = NEAR_THE_NEXT_UNIT.search(because.text)
     cut = found.span() if found else (len(because.text), len(because.text))
@@ -196,7 +211,38 @@ def reason_view(because: Because, reference: Reference) -> Reason:
         own=reading is not None and reading.layer.name != "baseline",
         source_key=because.source if source else "",
         source=source.title if source else because.source,
+        layers=layer_views(reading, rules, reference) if reading is not None and rules is not None else (),
+        in_force=days_in_force(reading.layer) if reading is not None else "",
     )
+
+
+def layer_views(reading: Reading, rules: Rules, reference: Reference) -> tuple[LayerView, ...]:
+    """The layers from the widest to the one that decides; nothing where nobody departs from the baseline."""
+    speaking = rules.speaking(reading.name, reading.drug)
+    if len(speaking) == 1:
+        return ()
+    return tuple(layer_view(each, reference, decides=each is speaking[-1]) for each in speaking)
+
+
+def layer_view(reading: Reading, reference: Reference, *, decides: bool) -> LayerView:
+    source = reference.sources.get(reading.source)
+    if reading.unverified:
+        state, status = "warn", "Unverified"
+    elif source is not None and source.confidence != "high":
+        state, status = "", f"{source.confidence.capitalize()} confidence"
+    else:
+        state, status = "ok", "Verified"
+    scope = [SETTINGS.get(reading.layer.scope.setting, ""), reading.layer.scope.drug]
+    where = ", ".join(part for part in scope if part)
+    return LayerView(f"{reading.whose} ({where})" if where else reading.whose, reading.words, decides, state, status)
+
+
+def days_in_force(layer: Layer) -> str:
+    """From when until when a departure holds: "In force from January 1, 2024"."""
+    if layer.effective_from is None:
+        return ""
+    until = f" until {day_in_words(layer.effective_until)}" if layer.effective_until else ""
+    return f"In force from {day_in_words(layer.effective_from)}{until}."
 
 
 def figures_of(entry: EncounterEntry) -> list[Figure]:
