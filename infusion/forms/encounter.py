@@ -332,7 +332,7 @@ class EncounterEntry:
             end = self._place(pause.form, "stop", f"{words} stop", day, begin or drug.start)
             drug.pause_times.append((begin, end))
         self._check_rows(drug)
-        self.echoes[f"{drug.id}-drug"] = Echo(drug_in_words(drug.drug))
+        self.echoes[f"{drug.id}-drug"] = Echo(drug_in_words(drug.drug, drug.form.text("drug")))
 
     def _check_rows(self, drug: DrugEntry) -> None:
         """Half a row of vials or half a discard cannot be passed on, and may not be dropped in silence."""
@@ -374,9 +374,10 @@ def known_sizes(reference: Reference, drug: Drug | None, on: date) -> list[Decim
     return sorted({container.amount for row in rows if row for container in row.containers})
 
 
-def drug_in_words(drug: Drug | None) -> str:
+def drug_in_words(drug: Drug | None, typed: str) -> str:
     """What a drug's code stands for, as in ``J2350, 1 mg a unit, single-dose vial``."""
     if drug is None:
         return ""
     container = "single-dose vial" if drug.single_dose else "multi-dose vial"
-    return f"{drug.code}, {plain_amount(drug.billing_unit)} mg a unit, {container}"
+    name = "" if plain_text(typed).casefold() == drug.name.casefold() else f"{drug.label}, "
+    return f"{name}{drug.code}, {plain_amount(drug.billing_unit)} mg a unit, {container}"

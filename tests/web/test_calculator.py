@@ -226,6 +226,9 @@ def test_groups_are_added_and_taken_away_without_losing_what_was_typed(ask):
     response = ask(three, act="remove-d1-p1")
     assert "d1-p1-start=1000" in response.context["permalink"]
     assert "d1-p2" not in response.context["permalink"]
+    response = ask(three, act="remove-d1-p2")
+    assert "d1-p1-start=0930" in response.context["permalink"]
+    assert "d1-p2" not in response.context["permalink"]
     two = {**SARAH, "d2-drug": "J1745", "d2-start": "1200"}
     response = ask(two, act="remove-d1")
     assert response.context["permalink"] == "/?date=2026-03-10&diagnosis=G35.A&d1-drug=J1745&d1-start=1200"
