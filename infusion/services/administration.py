@@ -91,6 +91,7 @@ class Claim:
 
     reference: Reference
     parts: dict[tuple[str, tuple[str, ...]], list[Part]] = field(default_factory=dict)
+    everywhere: list[Because] = field(default_factory=list)
 
     def add(self, code: str, part: Part, modifiers: tuple[str, ...] = ()) -> None:
         self.parts.setdefault((code, modifiers), []).append(part)
@@ -107,7 +108,7 @@ class Claim:
                 kind=kind,
                 administrations=tuple(dict.fromkeys(each for part in parts for each in part.ids)),
                 minutes=sum(part.minutes or 0 for part in parts) or None,
-                because=tuple(dict.fromkeys(each for part in parts for each in part.because)),
+                because=tuple(dict.fromkeys([*(each for part in parts for each in part.because), *self.everywhere])),
             )
             for (code, modifiers), parts in self.parts.items()
         ]
@@ -120,10 +121,11 @@ def administration_lines(
     findings = reader.findings
     claim = Claim(reference)
     if encounter.setting == "home":
-        by_visit = _billed_by_visit(given, rules)
-        if by_visit is not None:
-            _home_visit(encounter, by_visit, rules, reader, claim)
+        at_home = _home_reading(given, rules)
+        if at_home.value == "visit":
+            _home_visit(encounter, at_home, rules, reader, claim)
             return claim.lines("visit")
+        claim.everywhere.append(_from(at_home, "At home the infusion is reported by its time, not the nursing visit."))
     by_vein = [each for each in given if each.route in BY_VEIN]
     if all(each.sound for each in by_vein):
         before = len(findings.found)
@@ -136,11 +138,11 @@ def administration_lines(
     return claim.lines("administration")
 
 
-def _billed_by_visit(given: Sequence[Given], rules: Rules) -> Reading | None:
-    """The reading that makes this a nursing visit: one drug billed by the visit is enough, never both ways."""
+def _home_reading(given: Sequence[Given], rules: Rules) -> Reading:
+    """Visit or infusion time: one drug billed by the visit makes it a visit, never both ways."""
     drugs = dict.fromkeys(each.drug.code for each in given if each.drug is not None) or {"": None}
     readings = [rules.read("home_administration", code) for code in drugs]
-    return next((reading for reading in readings if reading.value == "visit"), None)
+    return next((reading for reading in readings if reading.value == "visit"), readings[0])
 
 
 def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader) -> None:

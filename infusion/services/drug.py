@@ -254,24 +254,25 @@ class DrugRules:
         reading = self.rules.read("discarded_drug", pool.drug.code)
         administered = self._administered(pool)
         wasted = self._discarded(pool, discard, discarded_units)
+        kinds = self._kinds_that_count(pool, discard)
         if reading.value == "separate_line":
             text = f"{reading.whose} takes discarded drug on its own line with JW, and the dose then without modifier."
-            how = Because(reading.name, text, reading.source, reading)
+            how = [*kinds, Because(reading.name, text, reading.source, reading)]
             return [
-                *self._split(pool, administered_units, (), [administered, how], pool.administered),
-                *self._split(pool, discarded_units, ("JW",), [wasted, how], discard, after=pool.administered),
+                *self._split(pool, administered_units, (), [administered, *how], pool.administered),
+                *self._split(pool, discarded_units, ("JW",), [wasted, *how], discard, after=pool.administered),
             ]
         if reading.value == "combined_line":
             text = f"{reading.whose} takes the dose and the discarded drug together on one line, without modifier."
-            how = Because(reading.name, text, reading.source, reading)
+            how = [*kinds, Because(reading.name, text, reading.source, reading)]
             total = pool.administered + discard
-            return self._split(pool, administered_units + discarded_units, (), [administered, wasted, how], total)
+            return self._split(pool, administered_units + discarded_units, (), [administered, wasted, *how], total)
         text = (
             f"{plain(discard)} mg were discarded, and {reading.whose} does not bill discarded drug, so there is no JW "
             "line and no modifier."
         )
-        how = Because(reading.name, text, reading.source, reading)
-        return self._split(pool, administered_units, (), [administered, how], pool.administered)
+        how = [*kinds, Because(reading.name, text, reading.source, reading)]
+        return self._split(pool, administered_units, (), [administered, *how], pool.administered)
 
     def _nothing_discarded(self, pool: Pool, units: int, discard: Decimal) -> list[ServiceLine]:
         reading = self.rules.read("zero_discard_modifier", pool.drug.code)
@@ -288,8 +289,25 @@ class DrugRules:
             text = f"{left}. JZ is carried only from {self.reference.modifiers['JZ'].required_from} on."
         else:
             text = f"{left}. {reading.whose} does not use JZ."
-        because = [self._administered(pool), Because(reading.name, text, reading.source, reading)]
+        because = [
+            self._administered(pool),
+            *self._kinds_that_count(pool, discard),
+            Because(reading.name, text, reading.source, reading),
+        ]
         return self._split(pool, units, modifiers, because, pool.administered)
+
+    def _kinds_that_count(self, pool: Pool, discard: Decimal) -> list[Because]:
+        """Why so much of what was discarded may be billed; nothing to say where nothing was discarded."""
+        recorded = pool.discarded(*DISCARD_REASONS)
+        if not recorded:
+            return []
+        reading = self.rules.read("billable_discard_reasons", pool.drug.code)
+        kinds = reading.words.lower() if reading.value else "none"
+        text = (
+            f"Of {plain(recorded)} mg discarded {plain(discard)} may be billed: {reading.whose} takes this kind of "
+            f"discard alone: {kinds}."
+        )
+        return [Because(reading.name, text, reading.source, reading)]
 
     def _administered(self, pool: Pool) -> Because:
         unit = pool.drug.billing_unit
