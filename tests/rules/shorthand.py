@@ -76,7 +76,7 @@ def on(day: str, *administrations: Document, **fields: Any) -> Document:
     return moved
 
 
-def read(document: Document, policy: PayerPolicy | None = None, reference: Reference | None = None) -> Statement:
+def read(document: object, policy: PayerPolicy | None = None, reference: Reference | None = None) -> Statement:
     asked = parse_encounter(document, ZONE)
     rules = (policy or national_baseline()).with_inline(asked.policy)
     return calculate(asked.encounter, rules, reference or shipped_reference())

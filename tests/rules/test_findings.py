@@ -135,7 +135,7 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "policy.unverified": (
         encounter(infused("J2350", 0, 150)), "", "", "is 30 minutes by a rule of Example Mutual that nobody has"),
     "push.untimed": (
-        encounter(pushed("J1200"), pushed("J1200"), setting=HOSPITAL), "a2", "start", "was pushed again without a time"),
+        encounter(pushed("J1200"), pushed("J1200"), setting=HOSPITAL), "a2", "start", "was pushed again without"),
     "step_therapy.required": (
         under("step_therapy", "an interferon"), "a1", "drug", "wants this tried before ocrelizumab: an interferon"),
     "time.partial_overlap": (
@@ -496,7 +496,7 @@ def test_a_number_is_read_exactly(raw: str) -> None:
 def test_sums_of_numbers_are_exact() -> None:
     tenths = [{"amount": "?", "reason": "vial_remainder"} for _ in range(3)]
     text = json.dumps(encounter(sixty(administered="299.7", discards=tenths))).replace('"?"', "0.1")
-    assert read(decode(text)).errors == ()  # type: ignore[arg-type]
+    assert read(decode(text)).errors == ()
 
 
 def test_null_is_absent() -> None:
