@@ -79,9 +79,11 @@ class Numbered:
 class DrugEntry:
     """One drug of the form with all its parts."""
 
+    form_class = DrugForm
+
     def __init__(self, number: int, entries: Entries, around: Surroundings, on: date) -> None:
         self.number, self.id, self.entries, self.around = number, f"d{number}", entries, around
-        self.form = DrugForm(entries, self.id)
+        self.form = self.form_class(entries, self.id)
         prepare(self.form, around, on)
         found = self.form.value("drug")
         self.drug: Drug | None = found if isinstance(found, Drug) else None
@@ -121,6 +123,12 @@ class DrugEntry:
     @property
     def route(self) -> str:
         return self.form.choice("route")
+
+    @property
+    def access_reason(self) -> str:
+        """Why a second site was needed, in the words that are recorded."""
+        key = self.form.choice("access_reason")
+        return ACCESS_REASONS.get(key, key) if key else ""
 
     @property
     def more_open(self) -> bool:
@@ -171,7 +179,7 @@ class DrugEntry:
             drug="" if self.route == "hydration" else self.code,
             order=choice("order"),
             access=choice("access"),
-            access_reason=ACCESS_REASONS[choice("access_reason")] if choice("access_reason") else "",
+            access_reason=self.access_reason,
             purpose=choice("purpose") if self.route == "hydration" else "",
             primary=choice("primary") == "yes",
             acquired=choice("acquired"),
@@ -191,6 +199,8 @@ class DrugEntry:
 class EncounterEntry:
     """All that was typed, and what was understood of it."""
 
+    drug_class: type[DrugEntry] = DrugEntry
+
     def __init__(self, entries: Entries, around: Surroundings) -> None:
         self.entries, self.around = entries, around
         self.head = HeadForm(entries, around.payers.items())
@@ -199,7 +209,7 @@ class EncounterEntry:
         on = self.date_of_service or around.today
         self.rules = RulesForm(entries, around.policy, on, self.setting)
         numbers = range(1, count_drugs(entries) + 1)
-        self.drugs = [DrugEntry(number, entries, around, on) for number in numbers]
+        self.drugs = [self.drug_class(number, entries, around, on) for number in numbers]
         self.echoes: dict[str, Echo] = {}
         self.issues: list[Issue] = []
         self.visit: tuple[Placed | None, Placed | None] = (None, None)

@@ -89,6 +89,7 @@ class WholeNumberField(EntryField):
 class DrugField(EntryField):
     """A drug by name, brand or code. A text that is no known drug is refused unless it has the form of a code."""
 
+    advice = "Choose one of the list, or enter its code."
     reference: Reference
     on: date
 
@@ -101,9 +102,7 @@ class DrugField(EntryField):
             return found
         if DRUG_CODE.fullmatch(entry.upper()):
             return entry.upper()
-        return EntryProblem(
-            "drug_unknown", "Drug: no drug of this name is known here. Choose one of the list, or enter its code."
-        )
+        return EntryProblem("drug_unknown", f"Drug: no drug of this name is known here. {self.advice}")
 
 
 class DiagnosisField(EntryField):

@@ -25,7 +25,7 @@ def entry_field(context: dict[str, Any], part: Part, name: str) -> dict[str, Any
     """Label, control and note of a field."""
     return {
         **note_of(context, part.add_prefix(name)),
-        "form_url": context["form_url"],
+        **way_back(context),
         "label": part.fields[name].label,
         "control": control(context, part, name),
     }
@@ -41,7 +41,7 @@ def control(context: dict[str, Any], part: Part, name: str, *, oob: bool = False
     if context.get("focus") == full:
         attrs["autofocus"] = True
     if name == "drug":
-        attrs |= {**LIVE_DRUG, "hx-get": context["form_url"]}
+        attrs |= {**LIVE_DRUG, f"hx-{context.get('form_method', 'get')}": context["form_url"]}
     if oob:
         attrs["hx-swap-oob"] = "true"
     return part.fields[name].widget.render(full, part.text(name), attrs)
@@ -51,7 +51,12 @@ def control(context: dict[str, Any], part: Part, name: str, *, oob: bool = False
 def entry_notes(context: dict[str, Any]) -> dict[str, Any]:
     """The notes of all fields, to be put in place beside what is being typed."""
     notes = [note_of(context, name) for name in context["entry"].names]
-    return {"notes": notes, "form_url": context["form_url"]}
+    return {"notes": notes, **way_back(context)}
+
+
+def way_back(context: dict[str, Any]) -> dict[str, Any]:
+    """Where a button inside a note sends the form, and what its answer replaces."""
+    return {name: context[name] for name in ("form_url", "form_method", "form_region") if name in context}
 
 
 def note_of(context: dict[str, Any], full: str) -> dict[str, Any]:

@@ -114,8 +114,11 @@ class Preview:
         return counted(len(self.warnings), "warning") if self.warnings else "Nothing missing"
 
 
-def preview_of(entry: EncounterEntry, policy: PayerPolicy) -> Preview:
-    """Calculates what was understood. No line is shown while a field is unread, because a line may hang on it."""
+def preview_of(entry: EncounterEntry, policy: PayerPolicy, *, hours: bool = True) -> Preview:
+    """Calculates what was understood. No line is shown while a field is unread, because a line may hang on it.
+
+    Without `hours` the time line leaves out which minutes earn a unit: nobody at the chair is to run the clock for one.
+    """
     if entry.is_blank:
         return Preview()
     encounter, reference = entry.encounter(), entry.around.reference
@@ -133,7 +136,7 @@ def preview_of(entry: EncounterEntry, policy: PayerPolicy) -> Preview:
     order = {name: position for position, name in enumerate(entry.names)}
     shown.missing.sort(key=lambda remark: order.get(remark.field, len(order)))
     names = {drug.id: drug_name(drug) for drug in entry.given}
-    shown.timeline = draw_timeline(encounter, names, statement if settled else None)
+    shown.timeline = draw_timeline(encounter, names, statement if settled and hours else None)
     shown.figures = figures_of(entry)
     return shown
 
