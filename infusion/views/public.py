@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -19,9 +20,12 @@ from django_htmx.middleware import HtmxDetails
 
 from infusion.forms.encounter import EncounterEntry, Surroundings
 from infusion.forms.structure import ACT, SHOWN_ERRORS, Entries, TooMuch, act, known_entries
+from infusion.selectors import payers
 from infusion.services.reference import Reference, in_force, shipped_reference
 from infusion.views.preview import Preview, balance_of, issues_of, preview_of
+from payers.models import Payer
 from payers.policy import PARAMETERS, PayerPolicy, national_baseline
+from payers.selectors import policy_for
 
 CHECK = "check"
 FRAGMENTS = {"preview-body": "#live", "calculator": "#calculator"}
@@ -31,14 +35,17 @@ EXAMPLE = {
 }  # fmt: skip
 
 
-def payers_to_choose() -> dict[str, str]:
-    """The payers a visitor may choose, by slug, the national baseline first."""
-    return {"": "National baseline"}
+def payers_to_choose() -> dict[str, Payer]:
+    """The payers a visitor may choose besides the national baseline, by slug. Without a database there are none."""
+    try:
+        return {payer.slug: payer for payer in payers()}
+    except DatabaseError:
+        return {}
 
 
-def policy_of(payer: str) -> PayerPolicy:
-    """The policy of a payer that a visitor may choose."""
-    return national_baseline()
+def policy_of(payer: Payer | None) -> PayerPolicy:
+    """The published rules of a payer, or the national baseline."""
+    return policy_for(payer) if payer else national_baseline()
 
 
 def clinic_now() -> datetime:
@@ -46,7 +53,9 @@ def clinic_now() -> datetime:
 
 
 def surroundings(payer: str) -> Surroundings:
-    return Surroundings(shipped_reference(), clinic_now(), payers_to_choose(), policy_of(payer))
+    known = payers_to_choose()
+    names = {"": "National baseline", **{slug: each.name for slug, each in known.items()}}
+    return Surroundings(shipped_reference(), clinic_now(), names, policy_of(known.get(payer)))
 
 
 @dataclass(frozen=True, slots=True)

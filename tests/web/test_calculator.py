@@ -1,11 +1,15 @@
 """The calculator through Django's client: one view, one template, an address that carries everything."""
 
 import re
+from datetime import date
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import time_machine
 from django.test import Client
+
+from payers.actions import Departure, draft_override, publish_override
+from payers.models import Payer
 
 SARAH = {
     "date": "2026-03-10", "diagnosis": "G35.A", "d1-drug": "Ocrelizumab", "d1-start": "0900", "d1-stop": "1130",
@@ -13,6 +17,8 @@ SARAH = {
 }  # fmt: skip
 LIVE = {"HX-Request": "true", "HX-Target": "preview-body"}
 WHOLE_FORM = {"HX-Request": "true", "HX-Target": "calculator"}
+
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -311,3 +317,36 @@ def test_the_rules_page_lists_every_parameter_and_every_source(client):
         assert f'id="source-{key}"' in html
     for target in re.findall(r'href="#([^"]+)"', html):
         assert f'id="{target}"' in html
+
+
+def test_the_payers_of_the_database_are_offered_after_the_national_baseline(ask, medicare, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        html = ask().content.decode()
+    payer = html[html.index('id="payer"') :]
+    assert re.findall(r'<option value="([^"]*)"', payer[: payer.index("</select>")]) == ["", "medicare"]
+    draft_and_published(medicare)
+    with django_assert_num_queries(2):
+        response = ask(payer="medicare")
+    assert ("96366", "", 2) in lines(response)
+    reason = next(line for line in response.context["preview"].lines if line.code == "96366").reasons[0]
+    assert (reason.value, reason.whose) == ("30 minutes", "Medicare")
+    assert ("96366", "", 1) in lines(ask())
+
+
+def draft_and_published(payer):
+    """A published rule of 30 minutes, and a draft that nobody is to see."""
+    for write, value, more in ((publish_override, 30, {"status": "verified"}), (draft_override, 20, {})):
+        departure = Departure(
+            parameter="additional_hour_minimum_minutes",
+            value=value,
+            effective_from=date(2026, 1, 1),
+            source_document="Medicare bulletin 7",
+            source_read_on=date(2026, 1, 12),
+        )
+        write(by=None, payer=payer, departure=departure, **more)
+
+
+def test_a_database_without_tables_leaves_the_national_baseline(ask, monkeypatch):
+    monkeypatch.setattr(Payer._meta, "db_table", "not_there_yet")
+    response = ask()
+    assert lines(response) == [("96365", "", 1), ("96366", "", 1), ("J2350", "JZ", 600)]
