@@ -104,7 +104,8 @@ else:
     DATABASE["CONN_HEALTH_CHECKS"] = True
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    # Simple: nothing registers itself. infusion.admin says what the one site there shows.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -130,6 +131,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "infusion.sign_in.NothingStays",
     # Every page asks for a sign-in unless its view says login_not_required.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "infusion.access.ClosedUnlessMarked",
@@ -147,12 +149,18 @@ AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/encounters/"
 LOGOUT_REDIRECT_URL = "/"
-ACCOUNT_ADAPTER = "infusion.sign_in.ClosedSignUp"
+ACCOUNT_ADAPTER = "infusion.sign_in.Accounts"
+ACCOUNT_FORMS = {"login": "infusion.forms.sign_in.SignIn", "change_password": "infusion.forms.sign_in.NewPassword"}
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_LOGOUT_ON_GET = False
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
 
 TEMPLATES = [
     {
@@ -164,6 +172,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "infusion.sign_in.roles",
             ],
         },
     },
@@ -221,6 +230,8 @@ if PRODUCTION:
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     if env.bool("INFUSION_BEHIND_PROXY", default=False):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+        # Attempts to sign in are counted by the visitor's address, which only the proxy knows.
+        ALLAUTH_TRUSTED_PROXY_COUNT = 1
 
 # To standard error, where gunicorn writes too; Django alone would keep a server error to itself when DEBUG is off.
 LOGGING = {
@@ -233,3 +244,5 @@ LOGGING = {
 
 if TEST:
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Where nothing is remembered no attempt is counted: a test run signs in more often than a person may.
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}

@@ -1,8 +1,27 @@
-from django.urls import URLPattern, URLResolver, path
+from allauth.account import views as account
+from django.urls import URLPattern, URLResolver, include, path
 
+from infusion.admin import people
+from infusion.views.home import encounters
 from infusion.views.public import calculator, rules_page
+from infusion.views.review import approve, review, send_back
+
+# Nobody signs up; the name has to be there because the sign-in page looks it up.
+accounts: list[URLPattern] = [
+    path("login/", account.login, name="account_login"),
+    path("logout/", account.logout, name="account_logout"),
+    path("inactive/", account.account_inactive, name="account_inactive"),
+    path("signup/", account.signup, name="account_signup"),
+    path("password/change/", account.password_change, name="account_change_password"),
+]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", calculator, name="calculator"),
     path("rules/", rules_page, name="rules"),
+    path("accounts/", include(accounts)),
+    path("admin/", people.urls),
+    path("encounters/", encounters, name="encounters"),
+    path("encounters/<uuid:public_id>/review/", review, name="review"),
+    path("encounters/<uuid:public_id>/review/approve/", approve, name="approve"),
+    path("encounters/<uuid:public_id>/review/return/", send_back, name="return"),
 ]

@@ -1,0 +1,62 @@
+"""What is said when a page cannot be shown."""
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.http import HttpRequest
+from django.test import Client, RequestFactory
+from django.views.defaults import bad_request, server_error
+
+from infusion.models import User
+
+UNKIND = ("invalid", "please", "sorry", "required", "forbidden", "unauthorized")
+
+
+@pytest.mark.parametrize("name", ["400", "403", "403_csrf", "404", "429", "500"])
+def test_the_words_are_plain(name: str) -> None:
+    text = (Path(settings.BASE_DIR) / "templates" / f"{name}.html").read_text().lower()
+    assert "<h1>" in text
+    assert not [word for word in UNKIND if word in text]
+
+
+def test_an_unknown_address(client: Client, nurse: User) -> None:
+    client.force_login(nurse)
+    reply = client.get("/nowhere/")
+    assert reply.status_code == 404
+    assert "There is nothing at this address" in reply.content.decode()
+
+
+def test_a_page_for_another_role(client: Client, nurse: User) -> None:
+    client.force_login(nurse)
+    reply = client.get("/admin/", follow=True)
+    assert reply.status_code == 403
+    assert "not for your role" in reply.content.decode()
+    assert "L. Ames, RN" in reply.content.decode()
+
+
+def test_an_expired_form(nurse: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(nurse)
+    reply = client.post("/accounts/logout/")
+    assert reply.status_code == 403
+    assert "open for too long" in reply.content.decode()
+
+
+@pytest.fixture
+def request_of(rf: RequestFactory) -> HttpRequest:
+    return rf.get("/")
+
+
+def test_a_broken_page_needs_nothing_to_be_told(request_of: HttpRequest) -> None:
+    """The very thing that broke may be the database, a static file or the context."""
+    reply = server_error(request_of)
+    assert reply.status_code == 500
+    assert "Something broke on our side" in reply.content.decode()
+    assert "{" not in (Path(settings.BASE_DIR) / "templates" / "500.html").read_text()
+
+
+def test_a_request_that_cannot_be_read(request_of: HttpRequest) -> None:
+    reply = bad_request(request_of, ValueError())
+    assert reply.status_code == 400
+    assert "not understood" in reply.content.decode()

@@ -1,0 +1,89 @@
+"""The superuser's pages for people and clinics: who gets in, and that each write leaves its audit row."""
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+
+from infusion.audit import AuditEvent
+from infusion.models import Clinic, User
+
+
+@pytest.fixture
+def root(client: Client, db: None) -> User:
+    user = User.objects.create_superuser("root", password="a-long-password-of-mine")
+    client.force_login(user)
+    return user
+
+
+def test_only_superusers_get_in(client: Client, admin_user: User) -> None:
+    assert client.get("/admin/", follow=True).redirect_chain[-1] == ("/accounts/login/?next=/admin/", 302)
+    assert client.get("/admin/login/?next=/admin/")["Location"] == "/accounts/login/?next=/admin/"
+    client.force_login(admin_user)
+    assert client.get("/admin/", follow=True).status_code == 403
+    User.objects.update(is_staff=True)
+    assert client.get("/admin/infusion/user/", follow=True).status_code == 403
+
+
+def test_a_person_is_added_and_changed_with_an_audit_row_each(client: Client, root: User, clinic: Clinic) -> None:
+    nurse, billing = (Group.objects.get_or_create(name=name)[0] for name in ("nurse", "billing"))
+    form = {
+        "username": "kim", "usable_password": "true", "password1": "four plain words here",
+        "password2": "four plain words here", "clinic": clinic.pk, "groups": [nurse.pk], "credentials": "RN",
+    }  # fmt: skip
+    assert client.post("/admin/infusion/user/add/", form).status_code == 302
+    kim = User.objects.get(username="kim")
+    added = AuditEvent.objects.get()
+    assert (added.action, added.by, added.before, added.clinic_id) == ("user.add", root, None, clinic.pk)
+    assert added.after is not None
+    assert (added.after["username"], added.after["groups"]) == ("kim", ["nurse"])
+    assert not kim.is_superuser
+    change = {"username": "kim", "clinic": clinic.pk, "groups": [billing.pk], "credentials": "RN"}
+    assert client.post(f"/admin/infusion/user/{kim.pk}/change/", change).status_code == 302
+    saved = AuditEvent.objects.last()
+    assert saved is not None
+    assert saved.before is not None
+    assert saved.after is not None
+    assert (saved.action, saved.before["groups"], saved.after["groups"]) == ("user.save", ["nurse"], ["billing"])
+    assert (saved.before["is_active"], saved.after["is_active"]) == (True, False)
+
+
+def test_a_password_given_anew_is_audited_without_it(client: Client, root: User, nurse: User) -> None:
+    form = {"usable_password": "true", "password1": "four plain words here", "password2": "four plain words here"}
+    assert client.post(f"/admin/infusion/user/{nurse.pk}/password/", form).status_code == 302
+    nurse.refresh_from_db()
+    assert nurse.check_password("four plain words here")
+    event = AuditEvent.objects.get()
+    assert (event.action, event.by, event.subject_id) == ("user.password", root, str(nurse.pk))
+    assert "plain" not in event.content()
+    assert nurse.password not in event.content()
+
+
+def test_a_clinic_is_added_and_changed_with_an_audit_row_each(client: Client, root: User) -> None:
+    form = {"name": "Lakeside", "time_zone": "America/Chicago", "place_of_service": "11", "setting": "office"}
+    assert client.post("/admin/infusion/clinic/add/", form).status_code == 302
+    clinic = Clinic.objects.get()
+    client.post(f"/admin/infusion/clinic/{clinic.pk}/change/", {**form, "name": "Lakeside North"})
+    told = [(event.action, event.clinic_id, event.after["name"]) for event in AuditEvent.objects.all() if event.after]
+    assert told == [("clinic.add", clinic.pk, "Lakeside"), ("clinic.save", clinic.pk, "Lakeside North")]
+
+
+def test_nobody_is_removed_and_no_role_changed(client: Client, root: User, nurse: User, clinic: Clinic) -> None:
+    role = Group.objects.get(name="nurse")
+    for address in (
+        f"/admin/infusion/user/{nurse.pk}/delete/",
+        f"/admin/infusion/clinic/{clinic.pk}/delete/",
+        f"/admin/auth/group/{role.pk}/delete/",
+        "/admin/auth/group/add/",
+    ):
+        assert client.post(address, {"post": "yes"}).status_code == 403, address
+    client.post("/admin/infusion/user/", {"action": "delete_selected", "_selected_action": nurse.pk, "post": "yes"})
+    assert client.post(f"/admin/auth/group/{role.pk}/change/", {"name": "x"}).status_code == 403
+    assert User.objects.filter(pk=nurse.pk).exists()
+    assert Group.objects.get(pk=role.pk).name == "nurse"
+    assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.parametrize("model", ["infusion/encounter", "infusion/auditevent", "payers/payer", "account/emailaddress"])
+def test_nothing_else_is_there(client: Client, root: User, model: str) -> None:
+    assert client.get(f"/admin/{model}/").status_code == 404
+    assert client.get("/admin/").status_code == 200

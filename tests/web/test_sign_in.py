@@ -1,0 +1,160 @@
+"""Signing in and out, and what each person then finds on every page."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.cache import cache
+from django.test import Client
+from pytest_django import Settings
+
+from infusion.audit import AuditEvent
+from infusion.models import Clinic, User
+
+SIGN_IN = "/accounts/login/"
+
+
+def words_of(page: bytes) -> str:
+    """What a person reads of the main part."""
+    return re.sub(r"<[^>]*>", " ", page.decode().partition("<main")[2])
+
+
+def test_right_words_lead_to_the_encounters(client: Client, nurse: User, password: str) -> None:
+    reply = client.post(SIGN_IN, {"login": "nurse", "password": password})
+    assert (reply.status_code, reply["Location"]) == (302, "/encounters/")
+
+
+def test_the_page_asked_for_comes_after_signing_in(client: Client, nurse: User, password: str) -> None:
+    reply = client.post(f"{SIGN_IN}?next=/rules/", {"login": "nurse", "password": password, "next": "/rules/"})
+    assert reply["Location"] == "/rules/"
+
+
+def test_another_site_is_never_the_next_page(client: Client, nurse: User, password: str) -> None:
+    reply = client.post(SIGN_IN, {"login": "nurse", "password": password, "next": "https://elsewhere.example/"})
+    assert reply["Location"] == "/encounters/"
+
+
+@pytest.mark.parametrize(
+    ("login", "password", "told"),
+    [
+        ("nurse", "wrong", ["do not belong together"]),
+        ("nobody", "wrong", ["do not belong together"]),
+        ("", "", ["Username: enter", "Password: enter"]),
+        ("nurse", "", ["Password: enter"]),
+    ],
+)
+def test_what_is_wrong_is_said_at_the_top_and_at_the_field(
+    client: Client, nurse: User, login: str, password: str, told: list[str]
+) -> None:
+    page = client.post(SIGN_IN, {"login": login, "password": password}).content.decode()
+    assert "<title>Error: Sign in" in page
+    assert "There is a problem" in page
+    assert all(words in page for words in told)
+    assert f'value="{login}"' in page or not login
+    lower = words_of(page.encode()).lower()
+    assert not [word for word in ("invalid", "please", "sorry", "required", "forbidden") if word in lower]
+
+
+def test_a_person_who_was_switched_off_gets_no_further(client: Client, nurse: User, password: str) -> None:
+    User.objects.update(is_active=False)
+    reply = client.post(SIGN_IN, {"login": "nurse", "password": password}, follow=True)
+    assert "_auth_user_id" not in client.session
+    assert "switched off" in reply.content.decode()
+
+
+def test_nobody_signs_up(client: Client, db: None) -> None:
+    reply = client.post("/accounts/signup/", {"username": "new", "password1": "a-long-password-of-mine"})
+    assert "People are added by an administrator" in reply.content.decode()
+    assert not User.objects.exists()
+    assert "signup" not in client.get(SIGN_IN).content.decode()
+
+
+def test_signing_out_is_a_post_and_clears_the_browser(client: Client, nurse: User) -> None:
+    client.force_login(nurse)
+    asked = client.get("/accounts/logout/")
+    assert "Sign out" in asked.content.decode()
+    assert "_auth_user_id" in client.session
+    reply = client.post("/accounts/logout/")
+    assert reply["Clear-Site-Data"] == '"cache", "storage"'
+    assert reply["Cache-Control"] == "no-store"
+    assert "_auth_user_id" not in client.session
+
+
+def test_pages_of_a_signed_in_person_are_not_kept(client: Client, nurse: User) -> None:
+    assert "no-store" not in client.get("/").get("Cache-Control", "")
+    assert "no-store" in client.get(SIGN_IN)["Cache-Control"]
+    client.force_login(nurse)
+    for address in ("/", "/rules/", "/accounts/password/change/", "/nowhere/"):
+        assert client.get(address)["Cache-Control"] == "no-store", address
+
+
+@pytest.mark.parametrize(
+    ("role", "has", "lacks"),
+    [
+        ("nurse", ["Today", "New encounter"], ["Payers", "Worklist", "People"]),
+        ("billing", ["Worklist", "Payers"], ["New encounter", "Today", "People"]),
+        ("admin", ["Encounters", "Payers"], ["New encounter", "Today", "Worklist", "People"]),
+    ],
+)
+def test_the_navigation_is_that_of_the_role(
+    client: Client, clinic: Clinic, nurse: User, role: str, has: list[str], lacks: list[str]
+) -> None:
+    nurse.groups.set([Group.objects.get_or_create(name=role)[0]])
+    client.force_login(nurse)
+    head = client.get("/").content.decode().partition("<main")[0]
+    assert all(f">{word}</a>" in head for word in [*has, "Calculator", "Rules and sources", "L. Ames, RN"])
+    assert not [word for word in lacks if f">{word}</a>" in head]
+    assert ">Sign in</a>" not in head
+
+
+def test_a_visitor_is_offered_to_sign_in(client: Client, db: None) -> None:
+    head = client.get("/").content.decode().partition("<main")[0]
+    assert ">Sign in</a>" in head
+    assert "Sign out" not in head
+    assert "Today" not in head
+
+
+def test_a_new_password_is_audited_and_used(client: Client, nurse: User, password: str) -> None:
+    client.force_login(nurse)
+    form = {"oldpassword": password, "password1": "four plain words here", "password2": "four plain words here"}
+    reply = client.post("/accounts/password/change/", form)
+    assert reply.status_code == 302
+    nurse.refresh_from_db()
+    assert nurse.check_password("four plain words here")
+    event = AuditEvent.objects.get()
+    assert (event.action, event.by, event.subject_id) == ("user.password", nurse, str(nurse.pk))
+    assert "plain" not in event.content()
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({}, "Current password: enter"),
+        ({"oldpassword": "x", "password1": "four plain words here", "password2": "four plain words here"}, "is not it"),
+        ({"password1": "short", "password2": "short"}, "at least 12 characters"),
+        ({"password1": "four plain words here", "password2": "four plain words her"}, "differs from the one above"),
+    ],
+)
+def test_a_new_password_that_cannot_be_taken_is_explained(
+    client: Client, nurse: User, password: str, form: dict[str, str], told: str
+) -> None:
+    client.force_login(nurse)
+    reply = client.post("/accounts/password/change/", {"oldpassword": password, **form} if form else {})
+    assert told in reply.content.decode()
+    nurse.refresh_from_db()
+    assert nurse.check_password(password)
+    assert not AuditEvent.objects.exists()
+
+
+def test_guessing_is_slowed_down(client: Client, nurse: User, password: str, settings: Settings) -> None:
+    """With a cache that remembers, the right password is refused after a handful of wrong ones."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "guess"}}
+    cache.clear()
+    for _ in range(5):
+        client.post(SIGN_IN, {"login": "nurse", "password": "wrong"})
+    reply = client.post(SIGN_IN, {"login": "nurse", "password": password})
+    assert "_auth_user_id" not in client.session
+    assert "Too many attempts" in reply.content.decode()
+    cache.clear()
+    client.post(SIGN_IN, {"login": "nurse", "password": password})
+    assert "_auth_user_id" in client.session
