@@ -95,18 +95,16 @@ class DrugRules:
     jz_in_use: bool
 
     def lines(self, given: Sequence[Given]) -> list[ServiceLine]:
-        pools: dict[tuple[str, bool], list[Given]] = {}
+        pools: dict[tuple[str, bool], tuple[Drug, list[Given]]] = {}
         unsound = {each.administration.drug for each in given if not each.known}
         for each in given:
             if each.drug is not None:
                 supplied = each.administration.acquired == "supplied"
-                pools.setdefault((each.drug.code, supplied), []).append(each)
+                pools.setdefault((each.drug.code, supplied), (each.drug, []))[1].append(each)
         lines: list[ServiceLine] = []
-        for (code, supplied), group in pools.items():
-            drug = group[0].drug
-            if drug is not None:
-                found = self._pool_lines(Pool(drug, supplied, tuple(group)))
-                lines += found if code not in unsound else []
+        for (code, supplied), (drug, group) in pools.items():
+            found = self._pool_lines(Pool(drug, supplied, tuple(group)))
+            lines += found if code not in unsound else []
         return lines
 
     def _pool_lines(self, pool: Pool) -> list[ServiceLine]:

@@ -1,0 +1,134 @@
+"""`manage.py calculate` as a door: files or standard input, one answer a line, and what its exit status says."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from infusion.management.commands.calculate import answer
+from tests.rules.shorthand import encounter, infused
+
+ROOT = Path(__file__).resolve().parents[2]
+READY = encounter(infused("J2350", 0, 60), id="ready")
+BLOCKED = encounter(infused("J2350", 0, 0), id="blocked")
+BROKEN = encounter(infused("J2350", 0, 60), id="broken", stetting="office")
+
+
+def run(*files: Path) -> tuple[int, list[dict[str, Any]]]:
+    """Exit status and answers."""
+    out, status = io.StringIO(), 0
+    try:
+        call_command("calculate", *map(str, files), stdout=out)
+    except SystemExit as leaving:
+        status = int(str(leaving.code))
+    return status, [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def file_of(path: Path, *documents: Any) -> Path:
+    path.write_text("".join(json.dumps(document) + "\n" for document in documents), encoding="utf-8")
+    return path
+
+
+def test_files_are_answered_in_their_order(tmp_path: Path) -> None:
+    one = file_of(tmp_path / "one.jsonl", READY, BLOCKED)
+    two = file_of(tmp_path / "two.jsonl", BLOCKED, READY)
+    status, answers = run(one, two)
+    assert status == 0
+    assert [each["status"] for each in answers] == ["ready", "blocked", "blocked", "ready"]
+    assert [each["id"] for each in answers] == ["ready", "blocked", "blocked", "ready"]
+
+
+def test_only_a_line_that_is_no_encounter_makes_the_status_1(tmp_path: Path) -> None:
+    status, answers = run(file_of(tmp_path / "some.jsonl", READY, BROKEN, BLOCKED))
+    assert status == 1
+    assert [each["status"] for each in answers] == ["ready", "invalid", "blocked"]
+    [finding] = answers[1]["findings"]
+    assert (finding["field"], finding["code"], finding["severity"]) == ("stetting", "input.unreadable", "error")
+    assert answers[1]["id"] == "broken"
+
+
+def test_blank_lines_and_a_byte_order_mark_are_no_encounters(tmp_path: Path) -> None:
+    path = tmp_path / "from-a-spreadsheet.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(READY).encode() + b"\r\n\r\n   \n")
+    assert [each["status"] for each in run(path)[1]] == ["ready"]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"nowhere\.jsonl cannot be read: No such file or directory\."):
+        run(tmp_path / "nowhere.jsonl")
+    with pytest.raises(CommandError, match="cannot be read: Is a directory"):
+        run(tmp_path)
+
+
+class Taps:
+    """Standard input that knows how far it was read."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self.buffer = self
+        self.lines = lines
+        self.read = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self.lines:
+            self.read += 1
+            yield line
+
+
+def test_each_answer_is_written_before_the_next_line_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    taps = Taps([json.dumps(READY | {"id": str(number)}).encode() for number in range(50)])
+    ahead: list[int] = []
+
+    class Out(io.StringIO):
+        written = 0
+
+        def write(self, text: str) -> int:
+            Out.written += text.count("\n")
+            ahead.append(taps.read - Out.written)
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stdin", taps)
+    out = Out()
+    call_command("calculate", stdout=out)
+    assert [json.loads(line)["id"] for line in out.getvalue().splitlines()] == [str(number) for number in range(50)]
+    assert max(ahead) <= 1
+
+
+@pytest.mark.parametrize("identity", ["sarah", "", "søster 7", 7, 0, None])
+def test_the_id_comes_back_as_it_was_given(identity: str | int | None) -> None:
+    for document in (READY, BROKEN):
+        assert answer(json.dumps(document | {"id": identity}).encode())["id"] == identity
+
+
+def test_a_time_zone_left_out_is_the_clinic_s(settings: Any) -> None:
+    document = {name: value for name, value in READY.items() if name not in ("time_zone", "date_of_service")}
+    document["administrations"] = [document["administrations"][0] | {"start": "2026-03-11T03:30Z",
+                                                                      "stop": "2026-03-11T04:30Z"}]  # fmt: skip
+    settings.INFUSION_DEFAULT_TIME_ZONE = "America/New_York"
+    assert answer(json.dumps(document).encode())["date_of_service"] == "2026-03-10"
+    settings.INFUSION_DEFAULT_TIME_ZONE = "Europe/Berlin"
+    assert answer(json.dumps(document).encode())["date_of_service"] == "2026-03-11"
+
+
+def test_an_unknown_payer_is_refused(db: None) -> None:
+    document: Any = answer(json.dumps(READY | {"payer": "nobody"}).encode())
+    assert document["status"] == "invalid"
+    assert [finding["field"] for finding in document["findings"]] == ["payer"]
+
+
+def test_no_progress_bar_where_nobody_watches(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "manage.py", "calculate", str(file_of(tmp_path / "one.jsonl", READY))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) == 1
