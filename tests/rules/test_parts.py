@@ -1,0 +1,327 @@
+"""The parts of the rules by themselves: clock, policy, reference, the document of an encounter, and every doctest."""
+
+import doctest
+import importlib
+import pkgutil
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import infusion.services
+import payers.policy
+from infusion.services.clock import instant, length, merged, running_periods, without
+from infusion.services.drug import smallest_total
+from infusion.services.facts import Administration, Pause
+from infusion.services.reference import DATA, load_reference, shipped_reference
+from infusion.services.wire import encounter_document, parse_encounter
+from payers.policy import (
+    BASELINE,
+    GROUPS,
+    PARAMETERS,
+    Layer,
+    PayerPolicy,
+    Scope,
+    inline_layers,
+    jsonable,
+    national_baseline,
+)
+from tests.rules.random_encounters import encounters
+from tests.rules.shorthand import DAY, ZONE, encounter, hydrated, infused
+
+MODULES = [
+    importlib.import_module(f"infusion.services.{module.name}")
+    for module in pkgutil.iter_modules(infusion.services.__path__)
+] + [payers.policy]
+NEW_YORK = ZoneInfo(ZONE)
+ON = date.fromisoformat(DAY)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_examples_in_the_code_are_true(module: Any) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+def test_there_are_examples() -> None:
+    assert sum(doctest.testmod(module).attempted for module in MODULES) >= 10
+
+
+# Clock --------------------------------------------------------------------------------------------------------------
+
+
+def at(minute: int) -> datetime:
+    return datetime(2026, 3, 10, 9, tzinfo=UTC) + timedelta(minutes=minute)
+
+
+def periods(*pairs: tuple[int, int]) -> list[tuple[datetime, datetime]]:
+    return [(at(start), at(stop)) for start, stop in pairs]
+
+
+@pytest.mark.parametrize(
+    ("given", "union"),
+    [
+        ([(0, 10), (10, 20)], [(0, 20)]),
+        ([(5, 20), (0, 10)], [(0, 20)]),
+        ([(0, 30), (5, 10)], [(0, 30)]),
+        ([(0, 10), (11, 20)], [(0, 10), (11, 20)]),
+        ([(10, 10), (20, 15)], []),
+    ],
+)
+def test_union_of_periods(given: list[tuple[int, int]], union: list[tuple[int, int]]) -> None:
+    assert merged(periods(*given)) == periods(*union)
+
+
+@pytest.mark.parametrize(
+    ("taken", "left"),
+    [
+        ([], [(0, 60)]),
+        ([(0, 60)], []),
+        ([(-5, 5)], [(5, 60)]),
+        ([(50, 70)], [(0, 50)]),
+        ([(20, 30), (25, 40)], [(0, 20), (40, 60)]),
+        ([(60, 70)], [(0, 60)]),
+    ],
+)
+def test_what_is_left_of_an_hour(taken: list[tuple[int, int]], left: list[tuple[int, int]]) -> None:
+    assert without(periods((0, 60)), periods(*taken)) == periods(*left)
+    assert length(without(periods((0, 60)), periods(*taken))) == sum(
+        (timedelta(minutes=stop - start) for start, stop in left), timedelta(0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [
+        (None, datetime(2026, 3, 10, 9)),
+        (datetime(2026, 3, 10, 9), None),
+        (datetime(2026, 3, 10, 9), datetime(2026, 3, 10, 8)),
+        (datetime(2025, 11, 2, 1, 30), datetime(2025, 11, 2, 3)),
+        (datetime(2026, 3, 8, 1, 30), datetime(2026, 3, 8, 2, 30)),
+    ],
+)
+def test_times_that_cannot_be_used_run_no_minute(start: datetime | None, stop: datetime | None) -> None:
+    given = Administration(id="a1", route="iv_infusion", start=start, stop=stop)
+    assert running_periods(given, NEW_YORK) == ()
+
+
+def test_an_open_pause_is_left_to_the_findings() -> None:
+    start, stop = datetime(2026, 3, 10, 9), datetime(2026, 3, 10, 10)
+    given = Administration(id="a1", route="iv_infusion", start=start, stop=stop, pauses=(Pause(start=start),))
+    [(first, last)] = running_periods(given, NEW_YORK)
+    assert last - first == timedelta(hours=1)
+
+
+def test_an_offset_wins_over_the_zone() -> None:
+    assert instant(datetime.fromisoformat("2025-11-02T01:30-04:00"), NEW_YORK).hour == 5
+    assert instant(datetime.fromisoformat("2025-11-02T01:30-05:00"), NEW_YORK).hour == 6
+
+
+# Policy -------------------------------------------------------------------------------------------------------------
+
+
+def minutes(policy: PayerPolicy, setting: str = "office", drug: str = "J2350", on: date = ON) -> Any:
+    return policy.on(on, setting).read("additional_hour_minimum_minutes", drug).value
+
+
+def layer(value: int, *, setting: str = "", drug: str = "", name: str = "Example Mutual", **dates: date) -> Layer:
+    return Layer(name, {"additional_hour_minimum_minutes": value}, Scope(setting, drug), **dates)  # type: ignore[arg-type]
+
+
+SCOPES = [
+    layer(1),
+    layer(2, setting="office"),
+    layer(3, drug="J2350"),
+    layer(4, setting="office", drug="J2350"),
+]
+
+
+@pytest.mark.parametrize(
+    ("setting", "drug", "value"), [("home", "J1745", 1), ("office", "J1745", 2), ("home", "J2350", 3),
+                                   ("office", "J2350", 4)]
+)  # fmt: skip
+def test_the_narrower_scope_wins_in_whatever_order_it_stands(setting: str, drug: str, value: int) -> None:
+    for layers in (SCOPES, SCOPES[::-1]):
+        assert minutes(national_baseline().with_layers(layers), setting, drug) == value
+
+
+def test_within_a_scope_the_encounter_wins_over_the_payer_and_the_payer_over_the_baseline() -> None:
+    payer = national_baseline().with_layers([layer(30)])
+    assert minutes(national_baseline()) == 31
+    assert minutes(payer) == 30
+    assert minutes(payer.with_inline({"additional_hour_minimum_minutes": 15})) == 15
+
+
+def test_a_wide_value_of_the_encounter_does_not_win_over_a_narrow_one_of_the_payer() -> None:
+    payer = national_baseline().with_layers([layer(30, drug="J2350")])
+    assert minutes(payer.with_inline({"additional_hour_minimum_minutes": 15})) == 30
+    narrow = {"drugs": {"j2350": {"additional_hour_minimum_minutes": 15}}}
+    assert minutes(payer.with_inline(narrow)) == 15
+
+
+def test_scopes_are_told_apart_parameter_by_parameter() -> None:
+    policy = national_baseline().with_inline(
+        {"discarded_drug": "not_billed", "settings": {"office": {"additional_hour_minimum_minutes": 15}}}
+    )
+    rules = policy.on(ON, "office")
+    assert rules.read("additional_hour_minimum_minutes").value == 15
+    assert rules.read("discarded_drug").value == "not_billed"
+    assert minutes(policy, "home") == 31
+
+
+@pytest.mark.parametrize(
+    ("day", "value"),
+    [("2026-02-28", 31), ("2026-03-01", 30), ("2026-03-31", 30), ("2026-04-01", 31)],
+)
+def test_an_override_holds_from_its_first_to_its_last_day(day: str, value: int) -> None:
+    dated = layer(30, effective_from=date(2026, 3, 1), effective_until=date(2026, 3, 31))
+    assert minutes(national_baseline().with_layers([dated]), on=date.fromisoformat(day)) == value
+
+
+def test_an_override_without_an_end_goes_on() -> None:
+    assert minutes(national_baseline().with_layers([layer(30, effective_from=ON)]), on=date(2999, 1, 1)) == 30
+    assert minutes(national_baseline().with_layers([layer(30, effective_until=ON)]), on=date(1990, 1, 1)) == 30
+
+
+def test_looking_a_value_up_is_not_using_it() -> None:
+    rules = national_baseline().on(ON, "office")
+    rules.look_up("drug_covered")
+    assert rules.readings == {}
+    assert rules.read("drug_covered") is rules.read("drug_covered")
+    assert list(rules.readings) == [("drug_covered", "")]
+
+
+def test_every_parameter_has_a_source_a_group_and_a_default_it_would_accept() -> None:
+    reference = shipped_reference()
+    for name, row in PARAMETERS.items():
+        assert row.source in reference.sources
+        assert row.clean(row.default) == row.default
+        assert BASELINE.values[name] == row.default
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("infusion_minimum_minutes", 1, "1 minute"),
+        ("infusion_minimum_minutes", 16, "16 minutes"),
+        ("maximum_units_per_line", None, "no limit"),
+        ("maximum_units_per_line", 400, "400"),
+        ("drug_covered", True, "yes"),
+        ("drug_covered", False, "no"),
+        ("discarded_drug", "not_billed", "Not billed"),
+        (
+            "billable_discard_reasons",
+            ("overfill", "stopped_early"),
+            "Overfill beyond the label, Infusion stopped early",
+        ),
+        ("billable_discard_reasons", (), "none"),
+        ("accepted_diagnoses", (), "any"),
+        ("accepted_diagnoses", ("G35.A",), "G35.A"),
+        ("step_therapy", "", "none"),
+        ("maximum_claim_charge", Decimal("99999.99"), "99999.99"),
+    ],
+)
+def test_a_value_in_words(name: str, value: Any, words: str) -> None:
+    assert PARAMETERS[name].words(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"), [(Decimal("600.0"), "600.0"), (("a",), ["a"]), (None, None), (31, 31), (True, True)]
+)
+def test_a_value_as_json_keeps_it(value: Any, plain: Any) -> None:
+    assert jsonable(value) == plain
+
+
+@pytest.mark.parametrize("amount", ["0", "99999.99", 600, Decimal("0.000001"), "999999999.999999"])
+def test_an_amount_of_a_policy_is_exact(amount: Any) -> None:
+    [found] = inline_layers({"maximum_claim_charge": amount})
+    assert found.values["maximum_claim_charge"] == Decimal(amount)
+
+
+# Reference ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_version_changes_with_any_byte(tmp_path: Path) -> None:
+    for file in DATA.glob("*.toml"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert load_reference(tmp_path).version == shipped_reference().version
+    with (tmp_path / "rules.toml").open("a") as rules:
+        rules.write("\n")
+    assert load_reference(tmp_path).version != shipped_reference().version
+
+
+@pytest.mark.parametrize(
+    ("text", "on", "code"),
+    [
+        ("J2350", ON, "J2350"),
+        (" ocrelizumab ", ON, "J2350"),
+        ("OCREVUS", ON, "J2350"),
+        ("Ocrevus  Zunovo", ON, "J2351"),
+        ("Solu-Medrol", date(2024, 4, 1), "J2919"),
+        ("Solu-Medrol", date(2024, 3, 31), "J2930"),
+        ("eculizumab", date(2025, 3, 31), "J1300"),
+        ("eculizumab", date(2025, 4, 1), "J1299"),
+        ("eculizumab", date(2000, 1, 1), "J1299"),
+        ("ocre", ON, None),
+        ("", ON, None),
+    ],
+)
+def test_a_drug_is_found_by_code_name_or_brand(text: str, on: date, code: str | None) -> None:
+    found = shipped_reference().find_drug(text, on)
+    assert (found and found.code) == code
+
+
+def test_a_site_s_own_row_takes_the_place_of_the_one_that_begins_that_day() -> None:
+    [row] = shipped_reference().drugs["J2350"]
+    later = replace(row, name="another", first_day=date(2030, 1, 1))
+    reference = shipped_reference().with_drugs([replace(row, name="the same"), later])
+    assert [each.name for each in reference.drugs["J2350"]] == ["the same", "another"]
+    assert [each.name for each in shipped_reference().drugs["J2350"]] == ["ocrelizumab"]
+
+
+def test_jz_is_not_carried_where_no_day_says_so() -> None:
+    reference = shipped_reference()
+    never = replace(reference, modifiers={"JZ": replace(reference.modifiers["JZ"], required_from=None)})
+    assert reference.carries_jz(ON)
+    assert not never.carries_jz(ON)
+
+
+@pytest.mark.parametrize(
+    ("needed", "sizes", "least"),
+    [
+        ("100", ["40", "125"], "120"),
+        ("120.1", ["40", "125"], "125"),
+        ("0.3", ["0.25", "1"], "0.50"),
+        ("300", ["300"], "300"),
+        ("1", [], None),
+        ("0", ["40"], None),
+        ("999999999", ["1"], None),
+    ],
+)
+def test_the_least_that_can_be_opened(needed: str, sizes: list[str], least: str | None) -> None:
+    found = smallest_total(Decimal(needed), [Decimal(size) for size in sizes])
+    assert found == (None if least is None else Decimal(least))
+
+
+# The document of an encounter --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_encounter_written_out_reads_back_the_same(seed: int) -> None:
+    for document in encounters(300 + seed, 100):
+        asked = parse_encounter(document, ZONE).encounter
+        assert parse_encounter(encounter_document(asked), "UTC").encounter == asked
+
+
+def test_every_field_is_written_out() -> None:
+    vial = {"amount": "300", "count": 2, "single_dose": False, "ndc": "50242-0150-01", "lot": "L", "expires": DAY}
+    given = infused("J2350", 0, 60, (5, 10), vials=[vial], discards=[{"amount": "1", "reason": "overfill"}],
+                    ordered="600", order="A", access="2", access_reason="both arms", primary=True,
+                    acquired="supplied")  # fmt: skip
+    document = encounter(given, hydrated(60, 120), visit={"start": None, "stop": None}, diagnoses=["G35.A"])
+    asked = parse_encounter(document, ZONE).encounter
+    assert parse_encounter(encounter_document(asked), "UTC").encounter == asked
