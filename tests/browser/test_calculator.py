@@ -269,15 +269,21 @@ def test_what_only_hydration_or_a_home_visit_needs_is_shown_then(page: Page):
     expect(field(page, "Visit start")).to_be_visible()
 
 
-def test_a_drug_offers_its_own_sizes_and_keeps_the_one_chosen(page: Page):
+def test_a_drug_offers_its_own_sizes_and_keeps_the_one_chosen_meanwhile(page: Page):
     page.goto("/")
     one = drug(page)
     size = field(one, "Vial size (mg)")
     assert size.locator("option[value='300']").count() == 1
-    field(one, "Drug").fill("J2919")
+    held = []
+    page.route("**/*d1-drug=J2919*", lambda route: held.append(route))
+    with page.expect_request(lambda request: "d1-drug=J2919" in request.url):
+        field(one, "Drug").fill("J2919")
     size.select_option("125")
+    field(one, "Vials (count)").focus()
+    held[0].continue_()
     expect(size.locator("option")).to_have_text(["Choose", "40", "125", "500", "1000"])
     expect(size).to_have_value("125")
+    page.unroute_all(behavior="ignoreErrors")
 
 
 TWO_AND_ERRORS = SARAH.replace("1130", "2460") + "&d1-p1-start=1000&d2-drug=J2919&d2-w1-amount=5&act=check"
