@@ -107,7 +107,7 @@ class Parameter:
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, tuple):
-            return ", ".join(self.choices.get(item, item) for item in value) or "any"
+            return ", ".join(self.choices.get(item, item) for item in value) or ("none" if self.choices else "any")
         if self.kind == "minutes":
             return f"{value} minute{'' if value == 1 else 's'}"
         return self.choices.get(str(value), str(value)) or "none"
@@ -310,6 +310,31 @@ def _parameters() -> dict[str, Parameter]:
 
 
 PARAMETERS: Mapping[str, Parameter] = _parameters()
+
+# Under which heading people look for a parameter, in the order in which they read.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Time": (
+        "infusion_minimum_minutes",
+        "additional_hour_minimum_minutes",
+        "hydration_minimum_minutes",
+        "missing_stop_time",
+    ),
+    "Drug and waste": (
+        "discarded_drug",
+        "zero_discard_modifier",
+        "billable_discard_reasons",
+        "supplied_drug_line",
+    ),
+    "Codes and sites": ("administration_family", "distinct_site_modifier", "home_administration"),
+    "Coverage": (
+        "drug_covered",
+        "accepted_diagnoses",
+        "prior_authorization",
+        "prior_authorization_dose_limit",
+        "step_therapy",
+    ),
+    "Claim": ("ndc_required", "administration_paid", "maximum_units_per_line", "maximum_claim_charge"),
+}
 
 
 @dataclass(frozen=True, slots=True)
