@@ -24,4 +24,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("encounters/<uuid:public_id>/review/", review, name="review"),
     path("encounters/<uuid:public_id>/review/approve/", approve, name="approve"),
     path("encounters/<uuid:public_id>/review/return/", send_back, name="return"),
+    path("payers/", include("payers.urls")),
 ]

@@ -1,0 +1,15 @@
+from django.urls import path
+
+from payers.views import add, detail, history, new_rule, parameter, payer_list, rule
+
+app_name = "payers"
+
+urlpatterns = [
+    path("", payer_list, name="list"),
+    path("add/", add, name="add"),
+    path("<slug:slug>/", detail, name="detail"),
+    path("<slug:slug>/history/", history, name="history"),
+    path("<slug:slug>/rules/<uuid:public_id>/", rule, name="rule"),
+    path("<slug:slug>/<slug:parameter>/", parameter, name="parameter"),
+    path("<slug:slug>/<slug:parameter>/new/", new_rule, name="new-rule"),
+]
