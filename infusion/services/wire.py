@@ -495,11 +495,12 @@ def _because(reason: Because) -> dict[str, object]:
 
 
 def _policy(statement: Statement) -> dict[str, object]:
-    """Every value that was read; under `drugs` where one was asked for a drug and differs."""
+    """Every value that was read, of the widest scope; under `drugs` where one was asked for a drug and differs."""
     policy: dict[str, object] = {}
     drugs: dict[str, dict[str, object]] = {}
     shown: dict[str, Reading] = {}
-    for (name, drug), reading in sorted(statement.policy.items()):
+    widest_first = sorted(statement.policy.items(), key=lambda item: (item[0][0], item[1].layer.scope.width, item[0]))
+    for (name, drug), reading in widest_first:
         if name not in shown:
             shown[name] = reading
             policy[name] = _reading(reading)

@@ -18,7 +18,7 @@ from infusion.services.clock import instant, length, merged, running_periods, wi
 from infusion.services.drug import smallest_total
 from infusion.services.facts import Administration, Pause
 from infusion.services.reference import DATA, load_reference, shipped_reference
-from infusion.services.wire import encounter_document, parse_encounter
+from infusion.services.wire import encounter_document, parse_encounter, statement_document
 from payers.policy import (
     BASELINE,
     GROUPS,
@@ -31,7 +31,7 @@ from payers.policy import (
     national_baseline,
 )
 from tests.rules.random_encounters import encounters
-from tests.rules.shorthand import DAY, ZONE, encounter, hydrated, infused
+from tests.rules.shorthand import DAY, ZONE, encounter, hydrated, infused, read
 
 MODULES = [
     importlib.import_module(f"infusion.services.{module.name}")
@@ -307,7 +307,7 @@ def test_the_least_that_can_be_opened(needed: str, sizes: list[str], least: str 
     assert found == (None if least is None else Decimal(least))
 
 
-# The document of an encounter --------------------------------------------------------------------------------------
+# Documents -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -325,3 +325,30 @@ def test_every_field_is_written_out() -> None:
     document = encounter(given, hydrated(60, 120), visit={"start": None, "stop": None}, diagnoses=["G35.A"])
     asked = parse_encounter(document, ZONE).encounter
     assert parse_encounter(encounter_document(asked), "UTC").encounter == asked
+
+
+def answered(*administrations: Any, **policy: Any) -> Any:
+    return statement_document(read(encounter(*administrations, policy=policy)))
+
+
+def test_a_nominal_charge_is_written_out_and_no_other() -> None:
+    drug, supplied = infused("J2350", 0, 60), infused("J2323", 60, 120, acquired="supplied")
+    lines = answered(drug, supplied, supplied_drug_line="nominal_charge")["lines"]
+    assert {line["code"]: line.get("charge") for line in lines if line["kind"] == "drug"} == {
+        "J2350": None,
+        "J2323": "0.01",
+    }
+    assert [line["code"] for line in lines if "charge" in line] == ["J2323"]
+
+
+def test_a_drug_s_own_value_is_shown_under_that_drug() -> None:
+    own = {"J1745": {"additional_hour_minimum_minutes": 30}}
+    policy = answered(infused("J1745", 0, 60), infused("J2350", 60, 120), drugs=own)["policy"]
+    assert policy["additional_hour_minimum_minutes"] == {"value": 31, "from": "baseline", "source": "IFR96415"}
+    assert policy["drugs"] == {
+        "J1745": {"additional_hour_minimum_minutes": {"value": 30, "from": "inline", "source": "IFR96415"}}
+    }
+
+
+def test_a_policy_without_exceptions_names_no_drug() -> None:
+    assert "drugs" not in answered(infused("J1745", 0, 60), infused("J2350", 60, 120))["policy"]
