@@ -47,6 +47,7 @@ class Reason:
     source: str
     layers: tuple[LayerView, ...] = ()
     in_force: str = ""
+    parameter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,7 @@ def reason_view(because: Because, reference: Reference, rules: Rules | None = No
         source=source.title if source else because.source,
         layers=layer_views(reading, rules, reference) if reading is not None and rules is not None else (),
         in_force=days_in_force(reading.layer) if reading is not None else "",
+        parameter=reading.name if reading is not None else "",
     )
 
 
