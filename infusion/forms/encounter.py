@@ -79,7 +79,7 @@ class Numbered:
 class DrugEntry:
     """One drug of the form with all its parts."""
 
-    form_class = DrugForm
+    form_class: type[DrugForm] = DrugForm
 
     def __init__(self, number: int, entries: Entries, around: Surroundings, on: date) -> None:
         self.number, self.id, self.entries, self.around = number, f"d{number}", entries, around
@@ -265,7 +265,7 @@ class EncounterEntry:
         for part in self.parts:
             for name in part.fields:
                 full, text = part.add_prefix(name), self._kept_text(part, name)
-                if text and full not in unread and text != part.default(name):
+                if text and full not in unread and name not in part.errors and text != part.default(name):
                     pairs.append((full, text))
                 pairs += self.echoes.get(full, Echo()).kept
         return pairs
@@ -332,6 +332,9 @@ class EncounterEntry:
     def _read_drug(self, drug: DrugEntry, on: date) -> None:
         for part in drug.parts:
             self._unread(part)
+        if drug.route == "oral":
+            # Told and not billed whatever it is called, so any name will do; none gets into an address.
+            self.issues = [issue for issue in self.issues if issue.field != f"{drug.id}-drug"]
         form, day = drug.form, self.date_of_service
         first = next((each.start for each in self.drugs if each.start), None)
         drug.start = self._place(form, "start", "Start", day, first, insist=False)
