@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from tqdm import tqdm
 
 from infusion.services.calculate import calculate, shipped_reference
@@ -22,7 +23,9 @@ from infusion.services.wire import (
     statement_document,
     unreadable_document,
 )
+from payers.models import Payer
 from payers.policy import PayerPolicy, national_baseline
+from payers.selectors import policy_for
 
 
 class Command(BaseCommand):
@@ -34,33 +37,51 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         every_line_readable = True
+        known: dict[str, PayerPolicy] = {}
         with _progress(_lines(options["files"])) as lines:
             for line in lines:
-                document = answer(line)
+                document = answer(line, known)
                 every_line_readable &= document["status"] != "invalid"
                 self.stdout.write(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         if not every_line_readable:
             sys.exit(1)
 
 
-def answer(line: bytes) -> dict[str, object]:
-    """The statement of one JSON line as a document; `invalid` with field paths when it is not an encounter."""
+def answer(line: bytes, known: dict[str, PayerPolicy] | None = None) -> dict[str, object]:
+    """The statement of one JSON line as a document; `invalid` with field paths when it is not an encounter.
+
+    `known` keeps the policies of payers that were looked up, by slug, for the lines to come.
+    """
     identity: object = None
     try:
         document = decode(line)
         identity = document.get("id") if isinstance(document, dict) else None
         asked = parse_encounter(document, settings.INFUSION_DEFAULT_TIME_ZONE)
-        policy = policy_of(asked).with_inline(asked.policy)
+        policy = policy_of(asked, {} if known is None else known).with_inline(asked.policy)
     except Unreadable as problem:
         return unreadable_document(identity, problem)
     return statement_document(calculate(asked.encounter, policy, shipped_reference())) | {"id": identity}
 
 
-def policy_of(asked: Asked) -> PayerPolicy:
+def policy_of(asked: Asked, known: dict[str, PayerPolicy]) -> PayerPolicy:
     """The policy of the payer named in the document. Raises Unreadable for a payer that is not there."""
-    if asked.payer:
-        raise Unreadable((("payer", f"There is no payer {asked.payer} here."),))
-    return national_baseline()
+    if not asked.payer:
+        return national_baseline()
+    if asked.payer not in known:
+        known[asked.payer] = stored_policy(asked.payer)
+    return known[asked.payer]
+
+
+def stored_policy(slug: str) -> PayerPolicy:
+    """The one place here that asks the database."""
+    try:
+        payer = Payer.objects.filter(slug=slug).first()
+        if payer is not None:
+            return policy_for(payer)
+    except DatabaseError:
+        reason = "The payers cannot be read, because there is no database with them. Run manage.py migrate first."
+        raise Unreadable((("payer", reason),)) from None
+    raise Unreadable((("payer", f"There is no payer {slug} here. The end of its page's address is what is expected."),))
 
 
 def _lines(files: list[str]) -> Iterator[bytes]:
