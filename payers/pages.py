@@ -183,14 +183,14 @@ class PayerPage:
 
     def parameter_view(self, reading: Reading, scope: Scope) -> ParameterView:
         row = self.by_id.get(reading.layer.override_id)
-        seen = [view for view in self.rules_of(reading.name) if _lies_within(view.scope, scope)]
+        seen = [view for view in self.rules_of(reading.name) if _meet(view.scope, scope)]
         return ParameterView(
             reading=reading,
             rule=RuleView(row, self.on) if row else None,
             wider=reading.layer.scope != scope,
             drafts=[view for view in seen if view.is_draft],
             later=[view for view in seen if view.time == "later"],
-            also=[view for view in seen if view.time == "now" and view.scope != scope],
+            also=[view for view in seen if view.time == "now" and view.scope.width > scope.width],
         )
 
     def rules_of(self, name: str) -> list[RuleView]:
@@ -205,9 +205,9 @@ class PayerPage:
         return self.policy(others).on(on, scope.setting).look_up(name, scope.drug)
 
 
-def _lies_within(inner: Scope, outer: Scope) -> bool:
-    """Whether a scope is the other one or a part of it."""
-    return outer.setting in ("", inner.setting) and outer.drug in ("", inner.drug)
+def _meet(one: Scope, other: Scope) -> bool:
+    """Whether there is a drug and a setting to which both apply."""
+    return (not one.setting or other.setting in ("", one.setting)) and (not one.drug or other.drug in ("", one.drug))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +229,11 @@ class HistoryEntry:
     who: str
     reason: str
     differences: Sequence[Difference]
+
+    @property
+    def at_words(self) -> str:
+        """The clinic's clock; a template would turn the moment into UTC again."""
+        return f"{day_in_words(self.at.date())}, {self.at:%H:%M}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +323,9 @@ def _who(event: AuditEvent | None, person: Any) -> str:
 def _differences(before: PolicyOverride | None, after: PolicyOverride, on: date) -> list[Difference]:
     old = dict(_facts(before, on)) if before else {}
     found = [Difference(what, old.get(what, ""), words) for what, words in _facts(after, on)]
-    return [each for each in found if each.after != each.before and (before or each.after not in ("", "No end"))]
+    if before is None:
+        return [each for each in found if each.after not in ("", "No end") and each.what != "Status"]
+    return [each for each in found if each.after != each.before]
 
 
 def _facts(row: PolicyOverride, on: date) -> list[tuple[str, str]]:

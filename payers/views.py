@@ -180,6 +180,7 @@ class Desk:
     scope: Scope
     override: PolicyOverride | None = None
     refusal: str = ""
+    wanted: Departure | None = None
     in_the_way: RuleView | None = None
     forms: dict[str, PageForm] = field(default_factory=dict)
 
@@ -239,7 +240,7 @@ class Desk:
         form.demand_what_a_rule_needs()
         if form.errors:
             return ""
-        departure = form.departure((self.scope.setting, self.scope.drug))
+        self.wanted = departure = form.departure((self.scope.setting, self.scope.drug))
         self.scope = Scope(departure.setting, departure.drug)
         if self.act == "draft":
             actions.draft_override(by=self.by, payer=self.payer, departure=departure, replaces=self.override)
@@ -287,7 +288,7 @@ class Desk:
     def what_is_inherited(self, first_day: date) -> str:
         reading = PayerPage(self.payer, first_day).inherited(self.parameter.name, self.scope, first_day)
         return (
-            f"{self.parameter.label} inherits again from {day_in_words(first_day)}: {reading.words}, {reading.whose}."
+            f"{self.parameter.label} inherits again from {day_in_words(first_day)}: {reading.words} ({reading.whose})."
         )
 
     def withdraw(self, override: PolicyOverride) -> str:
@@ -318,16 +319,13 @@ class Desk:
             form.add_error(problem.field, problem.message)
         else:
             self.refusal = problem.message
-        if problem.field == "effective_from" and form is self.forms["rule"] and self.act != "draft":
-            self.find_rule_in_the_way()
+        if problem.field == "effective_from" and self.wanted and self.act != "draft":
+            self.find_rule_in_the_way(self.wanted)
 
-    def find_rule_in_the_way(self) -> None:
-        found = self.rule_form.cleaned_data
-        if not found.get("effective_from") or self.rule_form.inherits:
-            return
+    def find_rule_in_the_way(self, wanted: Departure) -> None:
         asked = PolicyOverride(
-            payer=self.payer, parameter=self.parameter.name, setting=self.scope.setting, drug=self.scope.drug,
-            effective_from=found["effective_from"], effective_until=found["effective_until"],
+            payer=self.payer, parameter=wanted.parameter, setting=wanted.setting, drug=wanted.drug,
+            effective_from=wanted.effective_from, effective_until=wanted.effective_until,
         )  # fmt: skip
         if self.override:
             asked.thread = self.override.thread
@@ -362,9 +360,9 @@ class Desk:
 
     def take_over_words(self) -> str:
         """What the button says that clears the way."""
-        if self.in_the_way is None:
+        if self.in_the_way is None or self.wanted is None:
             return ""
-        first_day = self.rule_form.cleaned_data["effective_from"]
+        first_day = self.wanted.effective_from
         if self.in_the_way.row.effective_from < first_day:
             return f"End that one on {day_in_words(first_day - timedelta(days=1))} and publish"
         return "Withdraw that one and publish"
