@@ -1,7 +1,8 @@
 """Lists of encounters: which ones a person looks at, how ready each is, and which stand before and after one.
 
 How ready an encounter with billing is follows from its record and from the rules known now, so it is calculated and
-never stored. All of them are read with one set of queries, however many there are.
+never stored. All of them are read with one set of queries, however many there are; what was found is remembered under
+the encounter's version and the rules it was read under, of which none ever changes.
 """
 
 from __future__ import annotations
@@ -56,6 +57,19 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """How many findings of each weight an encounter has."""
+
+    errors: int
+    warnings: int
+
+
+Known = tuple[UUID, int, tuple[str, ...]]
+_judgements: dict[Known, Judgement] = {}
+MOST_REMEMBERED = 50_000
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where an encounter stands in a list: `number` of `total`, None when it is no longer in it."""
 
@@ -93,12 +107,30 @@ class Worklist:
 
     def _review(self, encounter: Encounter) -> Review:
         recorded = facts_of(encounter)
-        policy = self.policies.get(encounter.payer_id) or national_baseline()
+        policy = self._policy(encounter)
         return Review(recorded, policy, calculate(recorded, policy, shipped_reference()))
 
+    def _policy(self, encounter: Encounter) -> PayerPolicy:
+        return self.policies.get(encounter.payer_id) or national_baseline()
+
     @cached_property
-    def with_billing(self) -> list[Item]:
-        return self.items(with_record(encounters_of(self.clinic).filter(state=State.WITH_BILLING)))
+    def judgements(self) -> dict[int, Judgement]:
+        """Each encounter with billing, by its row: only those that nobody has looked at since are read in full."""
+        rows = {self._known(each): each.pk for each in encounters_of(self.clinic).filter(state=State.WITH_BILLING)}
+        new = [pk for known, pk in rows.items() if known not in _judgements]
+        if len(_judgements) > MOST_REMEMBERED:
+            _judgements.clear()
+            new = list(rows.values())
+        for item in self.items(with_record(encounters_of(self.clinic).filter(pk__in=new))) if new else []:
+            if item.review is not None:
+                statement = item.review.statement
+                judgement = Judgement(len(statement.errors), len(statement.warnings))
+                _judgements[self._known(item.encounter)] = judgement
+        return {pk: _judgements[known] for known, pk in rows.items() if known in _judgements}
+
+    def _known(self, encounter: Encounter) -> Known:
+        rules = tuple(layer.override_id for layer in self._policy(encounter).layers)
+        return encounter.public_id, encounter.version, rules
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -131,11 +163,8 @@ class Worklist:
 
     def _judged(self, name: str) -> list[int]:
         """Those that only a calculation can tell: with billing and warned about, or blocked."""
-        return [
-            item.encounter.pk
-            for item in self.with_billing
-            if item.review and (item.review.statement.errors if name == BLOCKED else item.review.statement.warnings)
-        ]
+        found = self.judgements.items()
+        return [pk for pk, judgement in found if (judgement.errors if name == BLOCKED else judgement.warnings)]
 
     def encounters(self, name: str) -> QuerySet[Encounter]:
         """The encounters of a list in its order."""
