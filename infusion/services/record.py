@@ -178,15 +178,16 @@ class Reader:
         drug = self.reference.drug(each.drug, self.on)
         if drug is None:
             self._refuse_code(each)
-            drug = next(reversed(self.reference.drugs.get(each.drug, ())), None)
+            drug, sound = next(reversed(self.reference.drugs.get(each.drug, ())), None), False
             if drug is not None:
                 self._route_allowed(each, drug)
-            return drug, False
-        if drug.status == "unverified":
-            self.findings.add("reference.unverified", administration=each.id, field="drug", code=drug.code)
-        sound = self._route_allowed(each, drug) and self._ndcs_belong(each, drug)
+        else:
+            if drug.status == "unverified":
+                self.findings.add("reference.unverified", administration=each.id, field="drug", code=drug.code)
+            sound = self._route_allowed(each, drug) and self._ndcs_belong(each, drug)
         if each.administered is not None and each.administered == 0:
-            self.findings.add("drug.not_given", administration=each.id, field="administered", what=drug.name)
+            what = drug.name if drug else each.drug or "drug"
+            self.findings.add("drug.not_given", administration=each.id, field="administered", what=what)
             sound = False
         return drug, sound
 

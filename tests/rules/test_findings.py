@@ -308,6 +308,13 @@ def test_a_retired_code_by_a_wrong_route_is_told_of_both() -> None:
     assert [error.code for error in read(document).errors] == ["code.not_effective", "route.not_allowed"]
 
 
+@pytest.mark.parametrize("code", ["J2930", "J0000"])
+def test_a_dose_of_nothing_is_told_beside_a_code_that_cannot_be_used(code: str) -> None:
+    document = encounter(pushed("J1200") | {"drug": code, "administered": "0"})
+    assert [error.code for error in read(document).errors][1:] == ["drug.not_given"]
+    assert read(document).lines == ()
+
+
 def test_supplied_drug_that_the_payer_wants_to_see_costs_a_cent() -> None:
     statement = read(under("supplied_drug_line", "nominal_charge", sixty(acquired="supplied", vials=[])))
     [line] = [line for line in statement.lines if line.kind == "drug"]
