@@ -1,0 +1,239 @@
+"""The nurse's encounter form: the calculator's form about a patient.
+
+What is stored and has no field of its own (an NDC, why a time was entered late) travels through the form in hidden
+entries, so that saving an encounter as it was opened changes none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import cast
+
+from django import forms
+
+from infusion.amount_entry import plain_amount
+from infusion.forms.encounter import DrugEntry, EncounterEntry, Issue, Surroundings
+from infusion.forms.fields import AmountField, DrugField
+from infusion.forms.parts import DrugForm, Part
+from infusion.forms.patient import BirthDateField, PatientForm
+from infusion.forms.rules import PREFIX as RULES
+from infusion.forms.structure import Entries
+from infusion.forms.times import Echo
+from infusion.models import Patient
+from infusion.services import facts
+from infusion.services.reference import Drug
+from payers.selectors import day_in_words
+
+MICROGRAM = Decimal("0.001")
+TOO_FINE = "{label}: amounts are kept to a thousandth of a mg. Three decimals are enough."
+SINGLE_DOSE = {"single": True, "multi": False}
+CONTAINER = {True: "single", False: "multi", None: ""}
+KEPT_OF_VIALS = {"ndc": 14, "lot": 40, "expires": 10, "belongs": 40, "container": 6}
+KEPT_OF_DRUG = {"late_reason": 200}
+LABELS = {"order": 40, "access": 40, "access_reason": 200}
+"""Selects that also take a label which came with a stored record, and how long it may be."""
+
+Choices = list[tuple[str, str]]
+PatientLookup = Callable[[str], Patient | None]
+
+
+def without_rules(entries: Entries) -> Entries:
+    """A nurse sets no payer's rule, whatever was sent."""
+    return {name: value for name, value in entries.items() if not name.startswith(f"{RULES}-")}
+
+
+class RecordedDrugForm(DrugForm):
+    """A drug by its name. A label of a stored record stays among the choices."""
+
+    def __init__(self, entries: Mapping[str, str], prefix: str) -> None:
+        super().__init__(entries, prefix)
+        drug = self.fields["drug"]
+        assert isinstance(drug, DrugField)  # noqa: S101  narrows the type
+        drug.advice = "Choose one of the list."
+        for name, most in LABELS.items():
+            field, typed = self.fields[name], self.text(name)
+            assert isinstance(field, forms.ChoiceField)  # noqa: S101  narrows the type
+            if typed and not field.valid_value(typed) and typed.isprintable() and len(typed) <= most:
+                field.choices = [*cast(Choices, field.choices), (typed, typed)]
+
+
+class RecordedDrug(DrugEntry):
+    """One drug, with what is kept about it and its vials beside the fields."""
+
+    form_class = RecordedDrugForm
+
+    def vial_facts(self) -> tuple[facts.Vial, ...]:
+        found = []
+        for row in self.vials:
+            size, count = Decimal(row.form.choice("size") or 0), row.form.value("count")
+            if size and count:
+                found.append(self._vial(row.number, size, count))
+        return tuple(found)
+
+    def _vial(self, number: int, size: Decimal, count: int) -> facts.Vial:
+        """The vials of a row. An NDC belongs to one drug and size, and is dropped with them."""
+
+        def kept(name: str) -> str:
+            text = self.entries.get(f"{self.id}-v{number}-{name}", "")
+            return text if text.isprintable() and len(text) <= KEPT_OF_VIALS[name] else ""
+
+        same = kept("belongs") == belongs(self.code, size)
+        return facts.Vial(
+            amount=size,
+            count=count,
+            single_dose=SINGLE_DOSE.get(self.form.choice("container") or kept("container")),
+            ndc=kept("ndc") if same else "",
+            lot=kept("lot") if same else "",
+            expires=day_of(kept("expires")) if same else None,
+        )
+
+    @property
+    def late_reason(self) -> str:
+        text = self.entries.get(f"{self.id}-late_reason", "")
+        return text if text.isprintable() else ""
+
+    def kept(self) -> Iterator[tuple[str, str]]:
+        """The hidden entries of this drug."""
+        names = [f"{self.id}-{name}" for name in KEPT_OF_DRUG]
+        names += [f"{self.id}-v{row.number}-{name}" for row in self.vials for name in KEPT_OF_VIALS]
+        for name in names:
+            if self.entries.get(name):
+                yield name, self.entries[name]
+
+
+class RecordEntry(EncounterEntry):
+    """All that was typed of an encounter and its patient, and what keeps it from being saved."""
+
+    drug_class = RecordedDrug
+
+    def __init__(self, entries: Entries, around: Surroundings, patient_named: PatientLookup) -> None:
+        super().__init__(entries, around)
+        self.patient_form = PatientForm(entries)
+        birth_date = self.patient_form.fields["birth_date"]
+        assert isinstance(birth_date, BirthDateField)  # noqa: S101  narrows the type
+        birth_date.today = around.today
+        self.reference: str = self.patient_form.value("patient_reference") or ""
+        self.patient = patient_named(self.reference) if self.reference else None
+        self._read_patient()
+        self._read_amounts()
+        for drug in self.drugs:
+            self.echoes[f"{drug.id}-drug"] = Echo(drug_for_nurses(drug.drug, drug.form.text("drug")))
+
+    @property
+    def parts(self) -> Iterator[Part]:
+        yield self.patient_form
+        yield self.head
+        for drug in self.drugs:
+            yield from drug.parts
+
+    @property
+    def names_typed(self) -> bool:
+        """Whether the fold with name and birth date holds something."""
+        return bool(self.patient_form.text("patient_name") or self.patient_form.text("birth_date"))
+
+    @property
+    def patient_name(self) -> str:
+        """The name for the band: the stored one, or the one being typed."""
+        return (self.patient.name if self.patient else "") or self.patient_form.value("patient_name") or ""
+
+    @property
+    def birth_date(self) -> date | None:
+        stored = self.patient.birth_date if self.patient else None
+        typed: date | None = self.patient_form.value("birth_date")
+        return stored or typed
+
+    @property
+    def payer_slug(self) -> str:
+        return self.head.choice("payer")
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        return [pair for drug in self.drugs if isinstance(drug, RecordedDrug) for pair in drug.kept()]
+
+    @property
+    def late_reasons(self) -> dict[str, str]:
+        return {drug.id: drug.late_reason for drug in self.given if isinstance(drug, RecordedDrug)}
+
+    @property
+    def gaps(self) -> list[Issue]:
+        """What even a draft cannot do without."""
+        gaps = []
+        if not self.patient_form.text("patient_reference"):
+            gaps.append(Issue("patient_reference", "Patient reference: enter the record number, so that this is kept."))
+        if not self.payer_slug and not any(issue.field == "payer" for issue in self.issues):
+            gaps.append(Issue("payer", "Payer: choose who pays. What is billed hangs on it."))
+        if not self.head.text("date"):
+            gaps.append(Issue("date", "Date of service: enter the day the infusion started."))
+        return gaps
+
+    @property
+    def obstacles(self) -> list[Issue]:
+        """All that keeps this from being saved, in the order of the page, one sentence for each field."""
+        order = {name: position for position, name in enumerate(self.names)}
+        first: dict[str, Issue] = {}
+        for issue in (*self.gaps, *self.issues):
+            first.setdefault(issue.field, issue)
+        return sorted(first.values(), key=lambda issue: order.get(issue.field, len(order)))
+
+    def _check_rows(self, drug: DrugEntry) -> None:
+        """A size that was chosen without a count would not be kept."""
+        super()._check_rows(drug)
+        first = drug.vials[0].form
+        sizes = cast(Choices, cast(forms.ChoiceField, first.fields["size"]).choices)
+        if len(sizes) > 1 and first.text("size") and not first.text("count"):
+            self.issues.append(Issue(f"{drug.id}-v1-count", "Vials (count): enter how many of this size were opened."))
+
+    def _read_patient(self) -> None:
+        self._unread(self.patient_form)
+        form, known = self.patient_form, self.patient
+        if self.reference:
+            self.echoes["patient_reference"] = Echo("" if known else "New here. Enter the name below.")
+        born = form.value("birth_date")
+        if born:
+            self.echoes["birth_date"] = Echo(day_in_words(born))
+        if known is None:
+            return
+        typed = form.value("patient_name") or ""
+        if known.name and typed and typed.casefold() != known.name.casefold():
+            advice = "Check the reference; if it is right, leave the name out here."
+            self.issues.append(
+                Issue("patient_name", f"Patient name: {self.reference} belongs to {known.name}. {advice}")
+            )
+        if known.birth_date and born and born != known.birth_date:
+            words = f"{self.reference} was born on {day_in_words(known.birth_date)}"
+            self.issues.append(Issue("birth_date", f"Birth date: {words}. Check the reference, or leave this out."))
+
+    def _read_amounts(self) -> None:
+        """What is finer than the database keeps is refused here, never rounded in silence."""
+        for part in self.parts:
+            for name, field in part.fields.items():
+                value = part.value(name)
+                amount = value if isinstance(field, AmountField) else None
+                if name == "size":
+                    amount = Decimal(value) if value else None
+                    if amount == 0:
+                        self.issues.append(Issue(part.add_prefix(name), f"{field.label}: choose one of the list."))
+                if amount is not None and amount % MICROGRAM:
+                    self.issues.append(Issue(part.add_prefix(name), TOO_FINE.format(label=field.label)))
+
+
+def drug_for_nurses(drug: Drug | None, typed: str) -> str:
+    """What was understood, without a code: ``Ocrelizumab, single-dose vial`` for ``Ocrevus``."""
+    if drug is None:
+        return ""
+    container = "single-dose vial" if drug.single_dose else "multi-dose vial"
+    return container.capitalize() if typed.casefold() == drug.name.casefold() else f"{drug.label}, {container}"
+
+
+def belongs(code: str, size: Decimal) -> str:
+    """What an NDC on record is about: a drug and a size of its vials."""
+    return f"{code} {plain_amount(size)}"
+
+
+def day_of(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
