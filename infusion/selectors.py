@@ -42,6 +42,12 @@ def encounter_for(user: Any, public_id: UUID) -> Encounter | None:
     return with_record(encounters_of(user.clinic)).filter(public_id=public_id).first()
 
 
+def last_write(encounter: Encounter) -> audit.AuditEvent | None:
+    """The latest write to an encounter: who it was, and when."""
+    writes = audit.AuditEvent.objects.filter(subject="encounter", subject_id=str(encounter.public_id))
+    return writes.select_related("by").order_by("-sequence").first()
+
+
 def patient_named(clinic: Clinic, reference: str) -> Patient | None:
     return Patient.objects.filter(clinic=clinic, reference=reference.strip()).first()
 

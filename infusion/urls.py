@@ -2,6 +2,7 @@ from allauth.account import views as account
 from django.urls import URLPattern, URLResolver, include, path
 
 from infusion.admin import people
+from infusion.views.encounters import encounter, new_encounter
 from infusion.views.home import encounters
 from infusion.views.public import calculator, rules_page
 from infusion.views.review import approve, review, send_back
@@ -21,6 +22,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include(accounts)),
     path("admin/", people.urls),
     path("encounters/", encounters, name="encounters"),
+    path("encounters/new/", new_encounter, name="encounter-new"),
+    path("encounters/<uuid:public_id>/", encounter, name="encounter"),
     path("encounters/<uuid:public_id>/review/", review, name="review"),
     path("encounters/<uuid:public_id>/review/approve/", approve, name="approve"),
     path("encounters/<uuid:public_id>/review/return/", send_back, name="return"),

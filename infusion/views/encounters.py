@@ -1,0 +1,396 @@
+"""The nurse's encounter: the calculator's form about a patient, saved as a draft and handed to billing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import cast
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import patch_cache_control
+from django.views.decorators.http import require_http_methods
+from django_htmx.middleware import HtmxDetails
+
+from infusion.access import ADMIN, BILLING, NURSE, allow, roles_of
+from infusion.actions import Recorded, Refused, Stale, hand_to_billing, save_encounter
+from infusion.forms.encounter import Issue, Surroundings
+from infusion.forms.record import RecordEntry, without_rules
+from infusion.forms.stored import drug_text, entries_of, normal
+from infusion.forms.structure import ACT, SHOWN_ERRORS, Entries, TooMuch, act, known_entries
+from infusion.models import Clinic, Encounter, User
+from infusion.selectors import encounter_for, facts_of, last_write, patient_named, payers
+from infusion.services.reference import shipped_reference
+from infusion.views.preview import Preview, Remark, balance_of, issues_of, preview_of
+from infusion.views.public import changed_drug, diagnosis_choices, drug_choices
+from infusion.views.record_words import differences, groups_of
+from payers.models import Payer
+from payers.policy import PayerPolicy, national_baseline
+from payers.selectors import day_in_words, policy_for
+
+State = Encounter.State
+
+SAVE, HAND_OVER, CHECK, TAKE = "save", "hand-over", "check", "take-theirs"
+KEEP, TAKE_ONE = re.compile(r"keep-([0-9]{1,9})"), re.compile(r"theirs-([a-z0-9_-]{1,60})")
+ANSWERS = ("", "-day", "-turn")
+OWN_NAMES = ("client_id", "version", "csrfmiddlewaretoken")
+FRAGMENTS = {"preview-body": "#live", "encounter-page": "#encounter"}
+SAVED, HANDED_OVER = "Saved as a draft.", "Handed to billing."
+NO_LONGER_HERE = "This encounter is with billing, so what you typed cannot be saved over it. Ask for it back first."
+
+
+@dataclass(slots=True)
+class Sheet:
+    """An encounter form on its way through a request. `stored` is None until it was saved once."""
+
+    request: HttpRequest
+    clinic: Clinic
+    entries: Entries
+    client_id: UUID
+    version: int
+    stored: Encounter | None = None
+    focus: str = ""
+    refusal: str = ""
+    handed: bool = False
+
+    payers: dict[str, Payer] = field(init=False)
+    payer: Payer | None = field(init=False)
+    policy: PayerPolicy = field(init=False)
+    entry: RecordEntry = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.payers = {payer.slug: payer for payer in payers()}
+        self.payer = self.payers.get(self.entries.get("payer", ""))
+        self.policy = policy_for(self.payer) if self.payer else national_baseline()
+        self.entry = read_entries(self.entries, self.clinic, self.payers, self.policy)
+
+    @property
+    def address(self) -> str:
+        return address_of(self.stored) if self.stored else reverse("encounter-new")
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether someone else has saved since this form was opened."""
+        return self.stored is not None and self.stored.version != self.version
+
+    def preview(self) -> Preview:
+        """What the nurse sees: what is missing first, and no line while nobody is known to pay."""
+        preview = preview_of(self.entry, self.policy, hours=False)
+        preview.missing = [*(Remark("missing", gap.message, gap.field) for gap in self.entry.gaps), *preview.missing]
+        if self.payer is None:
+            preview.lines = []
+        return preview
+
+    def recorded(self) -> Recorded:
+        """The form as it is saved. Only for one without obstacles."""
+        entry, form = self.entry, self.entry.patient_form
+        assert self.payer is not None  # noqa: S101  an obstacle otherwise
+        assert entry.date_of_service is not None  # noqa: S101  an obstacle otherwise
+        return Recorded(
+            patient_reference=entry.reference,
+            patient_name=form.value("patient_name") or "",
+            birth_date=form.value("birth_date"),
+            payer=self.payer,
+            facts=entry.encounter(),
+            date_of_service=entry.date_of_service,
+            place_of_service=self._place_of_service(),
+            late_reasons=entry.late_reasons,
+        )
+
+    def _place_of_service(self) -> str:
+        if self.stored is not None and self.stored.setting == self.entry.setting:
+            return self.stored.place_of_service
+        return self.clinic.place_of_service if self.clinic.setting == self.entry.setting else ""
+
+
+def read_entries(entries: Entries, clinic: Clinic, known: dict[str, Payer], policy: PayerPolicy) -> RecordEntry:
+    names = {"": "Choose the payer", **{slug: payer.name for slug, payer in known.items()}}
+    around = Surroundings(shipped_reference(), clinic_now(clinic), names, policy)
+    return RecordEntry(entries, around, partial(patient_named, clinic))
+
+
+def clinic_now(clinic: Clinic) -> datetime:
+    return timezone.now().astimezone(ZoneInfo(clinic.time_zone))
+
+
+def clinic_of(request: HttpRequest) -> Clinic:
+    """The clinic of the person, who has one: the roles of anyone else are empty."""
+    clinic = cast(User, request.user).clinic
+    if clinic is None:
+        raise Http404
+    return clinic
+
+
+def address_of(encounter: Encounter) -> str:
+    return reverse("encounter", args=[encounter.public_id])
+
+
+# Pages ---------------------------------------------------------------------------------------------------------------
+
+
+@allow(NURSE)
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_encounter(request: HttpRequest) -> HttpResponse:
+    """A blank form with the clinic's defaults, or what was typed into it."""
+    if request.method == "POST":
+        return answer(request, None)
+    clinic = clinic_of(request)
+    today = clinic_now(clinic).date()
+    entries = {"setting": clinic.setting, "date": today.isoformat()}
+    if clinic.drug:
+        entries["d1-drug"] = drug_text(clinic.drug, shipped_reference(), today)
+    sheet = Sheet(request, clinic, entries, uuid4(), 0, focus="patient_reference")
+    return form_page(sheet)
+
+
+@allow(NURSE, BILLING, ADMIN)
+@require_http_methods(["GET", "HEAD", "POST"])
+def encounter(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """A stored encounter: the form of a draft, and nothing to type in one that billing has."""
+    stored = encounter_for(request.user, public_id)
+    if stored is None:
+        raise Http404
+    if NURSE not in roles_of(request.user):
+        return redirect("review", public_id)
+    if request.method == "POST":
+        return answer(request, stored)
+    sheet = sheet_of(request, stored)
+    if stored.state != State.DRAFT:
+        return recorded_page(sheet)
+    sheet.handed = request.GET.get(CHECK) == HAND_OVER
+    return form_page(sheet, checked=sheet.handed)
+
+
+def sheet_of(request: HttpRequest, stored: Encounter) -> Sheet:
+    """The form of an encounter as it is stored."""
+    return Sheet(request, stored.clinic, stored_entries(stored), stored.client_id, stored.version, stored)
+
+
+def stored_entries(stored: Encounter) -> Entries:
+    reasons = {f"a{row.position + 1}": row.late_reason for row in stored.administrations.all()}
+    entries = entries_of(facts_of(stored), shipped_reference(), reasons)
+    return {**entries, "payer": stored.payer.slug, "patient_reference": stored.patient.reference}
+
+
+def answer(request: HttpRequest, stored: Encounter | None) -> HttpResponse:
+    """What a button or a moment's typing asks for."""
+    action = request.POST.get(ACT, "")
+    if action == TAKE and stored is not None:
+        return redirect(address_of(stored))
+    sheet = typed_sheet(request, stored, action)
+    kept = KEEP.fullmatch(action)
+    if sheet.refusal:
+        return form_page(sheet, checked=True)
+    if kept:
+        sheet.version = int(kept[1])
+    if kept or action in (SAVE, HAND_OVER):
+        return save(sheet, hand_over=action == HAND_OVER)
+    return form_page(sheet, checked=action == CHECK)
+
+
+def typed_sheet(request: HttpRequest, stored: Encounter | None, action: str) -> Sheet:
+    """The form as it was sent, after what a button does to it."""
+    clinic = clinic_of(request)
+    pairs = [(name, request.POST[name]) for name in request.POST if name not in OWN_NAMES]
+    refusal, focus = "", ""
+    try:
+        entries = without_rules(known_entries(pairs))
+    except TooMuch as problem:
+        entries, refusal = {}, str(problem)
+    one = TAKE_ONE.fullmatch(action)
+    if one and stored is not None:
+        entries, focus = take_one(entries, stored_entries(stored), one[1]), one[1]
+    else:
+        acted = act(entries, action)
+        entries, focus = acted.entries, acted.focus
+    client_id, version = request.POST.get("client_id", ""), request.POST.get("version", "")
+    try:
+        client = UUID(client_id)
+    except ValueError:
+        client = uuid4()
+    number = int(version) if version.isdecimal() and version.isascii() and len(version) < 10 else 0
+    return Sheet(request, clinic, entries, client, number, stored, focus, refusal)
+
+
+def take_one(mine: Entries, theirs: Entries, name: str) -> Entries:
+    """My entries with their word in one field."""
+    names = [name + answer for answer in ANSWERS]
+    taken = {each: theirs[each] for each in names if each in theirs}
+    return {**{each: text for each, text in mine.items() if each not in names}, **taken}
+
+
+# Saving --------------------------------------------------------------------------------------------------------------
+
+
+def save(sheet: Sheet, *, hand_over: bool) -> HttpResponse:
+    """Save the draft, and hand it over if that was asked. What cannot be read is kept in the form and not saved."""
+    if sheet.entry.obstacles:
+        return form_page(sheet, issues=sheet.entry.obstacles, checked=True)
+    recorded, by = sheet.recorded(), cast(User, sheet.request.user)
+    try:
+        saved = written(sheet, recorded, by)
+        if not hand_over:
+            messages.success(sheet.request, SAVED)
+            return redirect(address_of(saved))
+        return handed_over(sheet, saved, by)
+    except Stale as stale:
+        if is_same(stale.current, recorded):
+            return repeated(sheet, stale.current, hand_over=hand_over)
+        return conflict(sheet, stale.current)
+    except Refused as refusal:
+        sheet.refusal = str(refusal)
+        return form_page(sheet, checked=True)
+
+
+def written(sheet: Sheet, recorded: Recorded, by: User) -> Encounter:
+    """The encounter as it is stored now. A form sent again after it was changed is a second version, not a new one."""
+    write = partial(save_encounter, by=by, clinic=sheet.clinic, client_id=sheet.client_id, recorded=recorded)
+    if sheet.stored is not None:
+        return write(public_id=sheet.stored.public_id, version=sheet.version)
+    saved = write()
+    if is_same(saved, recorded):
+        return saved
+    return write(public_id=saved.public_id, version=1)
+
+
+def handed_over(sheet: Sheet, saved: Encounter, by: User) -> HttpResponse:
+    if saved.state == State.DRAFT:
+        try:
+            hand_to_billing(by=by, encounter=saved, version=saved.version)
+        except Stale:
+            raise
+        except Refused:
+            return redirect(f"{address_of(saved)}?{CHECK}={HAND_OVER}")
+    messages.success(sheet.request, HANDED_OVER)
+    return redirect("encounters")
+
+
+def repeated(sheet: Sheet, current: Encounter, *, hand_over: bool) -> HttpResponse:
+    """The answer to a second tap, whose first one has done the work."""
+    if hand_over and current.state == State.DRAFT:
+        return handed_over(sheet, current, cast(User, sheet.request.user))
+    messages.success(sheet.request, SAVED if current.state == State.DRAFT else HANDED_OVER)
+    return redirect(address_of(current)) if current.state == State.DRAFT else redirect("encounters")
+
+
+def is_same(stored: Encounter, recorded: Recorded) -> bool:
+    """Whether a stored encounter already says all that was to be saved."""
+    patient = stored.patient
+    return (
+        patient.reference == recorded.patient_reference
+        and stored.payer_id == recorded.payer.pk
+        and recorded.patient_name in ("", patient.name)
+        and recorded.birth_date in (None, patient.birth_date)
+        and normal(facts_of(stored)) == normal(replace(recorded.facts, id=""))
+    )
+
+
+# What is shown -------------------------------------------------------------------------------------------------------
+
+
+def conflict(sheet: Sheet, current: Encounter) -> HttpResponse:
+    """Both versions, field by field, over the form with all that was typed."""
+    sheet.stored = encounter_for(sheet.request.user, current.public_id)
+    if sheet.stored is not None and not sheet.is_stale:
+        sheet.version = 0
+    response = form_page(sheet)
+    response.status_code = 409
+    return response
+
+
+def form_page(sheet: Sheet, *, issues: list[Issue] | None = None, checked: bool = False) -> HttpResponse:
+    """The form, whole or as the fragment that htmx asked for: one view, one template."""
+    request, entry = sheet.request, sheet.entry
+    preview = sheet.preview()
+    context = form_context(sheet, preview, issues, checked=checked)
+    htmx = cast(HtmxDetails, request.htmx)  # type: ignore[attr-defined]
+    part = FRAGMENTS.get(htmx.target or "", "") if htmx else ""
+    if part == "#live":
+        context["changed_drug"] = changed_drug(htmx.trigger_name or "", entry)
+    response = render(request, f"infusion/encounter/page.html{part}", context)
+    return private(response)
+
+
+def form_context(sheet: Sheet, preview: Preview, issues: list[Issue] | None, *, checked: bool) -> dict[str, object]:
+    entry, stored = sheet.entry, sheet.stored
+    shown = set(sheet.request.POST.get(SHOWN_ERRORS, "")[:2000].split())
+    if issues is None:
+        found = issues_of(entry, preview) if checked or shown else []
+        issues = found if checked else [issue for issue in found if issue.field in shown]
+    return {
+        "entry": entry,
+        "preview": preview,
+        "form_url": sheet.address,
+        "form_method": "post",
+        "form_region": "encounter-page",
+        "issues": issues,
+        "errors": {issue.field: issue.message for issue in issues},
+        "refusal": sheet.refusal,
+        "balances": {drug.id: balance_of(drug) for drug in entry.drugs},
+        "checked": checked,
+        "handed": sheet.handed,
+        "focus": sheet.focus,
+        "drug_choices": drug_choices(entry),
+        "diagnosis_choices": diagnosis_choices(entry),
+        "client_id": sheet.client_id,
+        "version": sheet.version,
+        "stored": stored,
+        "question": open_question(stored) if stored else None,
+        "conflict": conflict_context(sheet) if sheet.is_stale else None,
+    }
+
+
+def conflict_context(sheet: Sheet) -> dict[str, object]:
+    theirs = cast(Encounter, sheet.stored)
+    write, zone = last_write(theirs), ZoneInfo(sheet.clinic.time_zone)
+    other = read_entries(stored_entries(theirs), sheet.clinic, sheet.payers, sheet.policy)
+    return {
+        "differences": differences(sheet.entry, other),
+        "who": write.by.signature if write and write.by else "Someone else",
+        "when": when_in_words(write.at, zone) if write else "meanwhile",
+        "version": theirs.version,
+        "refusal": "" if theirs.state == State.DRAFT else NO_LONGER_HERE,
+    }
+
+
+def open_question(stored: Encounter) -> dict[str, str] | None:
+    """What billing asked and nobody has answered yet."""
+    found = next((each for each in stored.questions.all() if each.answered_at is None), None)
+    if found is None:
+        return None
+    when = when_in_words(found.asked_at, ZoneInfo(stored.clinic.time_zone))
+    return {"text": found.text, "who": found.asked_by.signature, "when": when}
+
+
+def when_in_words(moment: datetime, zone: ZoneInfo) -> str:
+    """An instant on the clinic's clock, as in ``March 10, 2026 at 14:05``."""
+    local = moment.astimezone(zone)
+    return f"{day_in_words(local.date())} at {local:%H:%M}"
+
+
+def recorded_page(sheet: Sheet) -> HttpResponse:
+    """An encounter that billing has: what was recorded, to be read."""
+    stored = cast(Encounter, sheet.stored)
+    by, at = stored.handed_over_by, stored.handed_over_at
+    context = {
+        "stored": stored,
+        "entry": sheet.entry,
+        "preview": sheet.preview(),
+        "groups": groups_of(sheet.entry),
+        "handed": f"{by.signature}, {when_in_words(at, ZoneInfo(sheet.clinic.time_zone))}" if by and at else "",
+    }
+    return private(render(sheet.request, "infusion/encounter/recorded.html", context))
+
+
+def private(response: HttpResponse) -> HttpResponse:
+    """Nothing of a patient stays in a cache."""
+    patch_cache_control(response, no_store=True, private=True)
+    response["Vary"] = "HX-Request, HX-Target"
+    return response
