@@ -360,7 +360,7 @@ def test_no_code_field_no_rule_and_no_hint_of_the_next_unit(at_the_chair, stored
         ("96365", 1), ("96366", 1), ("J2350", 600),
     ]  # fmt: skip
     assert not any(name.startswith("rule-") for name in fields(response))
-    for words in ("more minute", "Why?", "Full hour", "needed", "$"):
+    for words in ("more minute", "Why?", "Full hour", "to the next", "$"):
         assert words not in html
     assert not response.context["preview"].timeline.has_brackets
     form = html[html.index('id="encounter-form"') : html.index("</form>", html.index('id="encounter-form"'))]
