@@ -21,6 +21,7 @@ from django_htmx.middleware import HtmxDetails
 
 from infusion.access import ADMIN, BILLING, NURSE, allow, roles_of
 from infusion.actions import Recorded, Refused, Stale, hand_to_billing, save_encounter
+from infusion.audit import AuditEvent
 from infusion.forms.encounter import Issue, Surroundings
 from infusion.forms.record import RecordEntry, without_rules
 from infusion.forms.stored import drug_text, entries_of, normal
@@ -30,7 +31,7 @@ from infusion.selectors import encounter_for, facts_of, last_write, patient_name
 from infusion.services.reference import shipped_reference
 from infusion.views.preview import Preview, Remark, balance_of, issues_of, preview_of
 from infusion.views.public import changed_drug, diagnosis_choices, drug_choices
-from infusion.views.record_words import differences, groups_of
+from infusion.views.record_words import PATIENT, differences, groups_of
 from payers.models import Payer
 from payers.policy import PayerPolicy, national_baseline
 from payers.selectors import day_in_words, policy_for
@@ -206,7 +207,7 @@ def typed_sheet(request: HttpRequest, stored: Encounter | None, action: str) -> 
         entries, refusal = {}, str(problem)
     one = TAKE_ONE.fullmatch(action)
     if one and stored is not None:
-        entries, focus = take_one(entries, stored_entries(stored), one[1]), one[1]
+        entries = take_one(entries, stored_entries(stored), one[1])
     else:
         acted = act(entries, action)
         entries, focus = acted.entries, acted.focus
@@ -353,11 +354,18 @@ def conflict_context(sheet: Sheet) -> dict[str, object]:
     other = read_entries(stored_entries(theirs), sheet.clinic, sheet.payers, sheet.policy)
     return {
         "differences": differences(sheet.entry, other),
-        "who": write.by.signature if write and write.by else "Someone else",
+        "who": who_wrote(write, sheet.request.user),
         "when": when_in_words(write.at, zone) if write else "meanwhile",
         "version": theirs.version,
         "refusal": "" if theirs.state == State.DRAFT else NO_LONGER_HERE,
     }
+
+
+def who_wrote(write: AuditEvent | None, reader: object) -> str:
+    """Whose version the other one is; one's own comes from another window."""
+    if write is None or write.by is None:
+        return "Someone else"
+    return "You" if write.by == reader else write.by.signature
 
 
 def open_question(stored: Encounter) -> dict[str, str] | None:
@@ -383,7 +391,7 @@ def recorded_page(sheet: Sheet) -> HttpResponse:
         "stored": stored,
         "entry": sheet.entry,
         "preview": sheet.preview(),
-        "groups": groups_of(sheet.entry),
+        "groups": [group for group in groups_of(sheet.entry) if group.title != PATIENT],
         "handed": f"{by.signature}, {when_in_words(at, ZoneInfo(sheet.clinic.time_zone))}" if by and at else "",
     }
     return private(render(sheet.request, "infusion/encounter/recorded.html", context))

@@ -13,6 +13,7 @@ from infusion.forms.parts import Part
 from infusion.forms.record import RecordEntry
 from infusion.forms.times import Echo
 
+PATIENT = "Patient"
 ALWAYS_SAID = ("route", "setting")
 """Selects whose first choice is an answer like any other."""
 
@@ -93,7 +94,7 @@ def words_of(entry: RecordEntry, part: Part, name: str) -> str:
 
 def _parts(entry: RecordEntry) -> list[tuple[Part, str, str]]:
     """Every part with its heading and what stands before its labels."""
-    parts: list[tuple[Part, str, str]] = [(entry.patient_form, "Patient", ""), (entry.head, "Visit", "")]
+    parts: list[tuple[Part, str, str]] = [(entry.patient_form, PATIENT, ""), (entry.head, "Visit", "")]
     for drug in entry.given:
         parts.append((drug.form, drug.title, ""))
         parts += _rows_of(drug)
