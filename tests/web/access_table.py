@@ -1,0 +1,108 @@
+"""Who may do what: a row for each route, a cell for each method, the roles that it is open to.
+
+A new route needs a row here, or test_access.py fails. A method that a row does not name is open to nobody.
+"""
+
+from __future__ import annotations
+
+VISITOR = "visitor"  # not signed in
+NURSE, BILLING, ADMIN = "nurse", "billing", "admin"
+NO_ROLE = "no role"  # signed in, of the clinic, in no group
+NO_CLINIC = "no clinic"  # in every group, but of no clinic
+SUPERUSER = "superuser"  # in no group and of no clinic
+
+ROLES = (VISITOR, NURSE, BILLING, ADMIN, NO_ROLE, NO_CLINIC, SUPERUSER)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+ALL = frozenset(ROLES)
+SIGNED_IN = ALL - {VISITOR}
+STAFF = frozenset({NURSE, BILLING, ADMIN})
+NURSES, BILLERS, ADMINS = frozenset({NURSE}), frozenset({BILLING}), frozenset({ADMIN})
+DESK = frozenset({BILLING, ADMIN})
+SUPERUSERS = frozenset({SUPERUSER})
+
+Cells = dict[str, frozenset[str]]
+
+
+def read(roles: frozenset[str]) -> Cells:
+    return {"GET": roles, "HEAD": roles}
+
+
+def read_and_write(readers: frozenset[str], writers: frozenset[str] | None = None) -> Cells:
+    return {**read(readers), "POST": readers if writers is None else writers}
+
+
+def write(roles: frozenset[str]) -> Cells:
+    return {"POST": roles}
+
+
+def form_of_allauth(roles: frozenset[str], *others: str) -> Cells:
+    """Its views take a PUT as a POST, and tell their methods."""
+    return dict.fromkeys(("GET", "HEAD", "POST", "PUT", "OPTIONS", *others), roles)
+
+
+def people(*hidden: str) -> Cells:
+    """A page of the Django admin answers every method, and is open to superusers alone."""
+    return {method: SUPERUSERS for method in METHODS if method not in hidden}
+
+
+CLOSED: Cells = {}
+
+TABLE: dict[str, Cells] = {
+    # Public
+    "calculator": read(ALL),
+    "rules": read(ALL),
+    "account_login": {**dict.fromkeys(METHODS, SIGNED_IN), **form_of_allauth(ALL)},  # leads home who is signed in
+    "account_signup": form_of_allauth(ALL, "PATCH", "DELETE", "TRACE"),  # answers that sign-up is closed
+    "account_inactive": {**read(ALL), "OPTIONS": ALL},
+    "account_logout": {**read_and_write(ALL), "OPTIONS": ALL},  # leads a visitor to the calculator
+    # Everyone who is signed in
+    "account_change_password": form_of_allauth(SIGNED_IN),
+    # Encounters
+    "encounters": read(STAFF),
+    "encounter-new": read_and_write(NURSES),
+    "encounter": read_and_write(STAFF),
+    "review": read(DESK),
+    "approve": write(BILLERS),
+    "return": write(BILLERS),
+    # Payers
+    "payers:list": read(DESK),
+    "payers:add": read_and_write(ADMINS),
+    "payers:detail": read(DESK),
+    "payers:history": read(DESK),
+    "payers:parameter": read(DESK),
+    "payers:new-rule": read_and_write(ADMINS),
+    "payers:rule": read_and_write(ADMINS),
+    # People: the Django admin
+    "admin:index": people(),
+    "admin:login": CLOSED,  # leads to the sign-in page
+    "admin:logout": {**read_and_write(SUPERUSERS), "OPTIONS": SUPERUSERS},
+    "admin:password_change": people(),
+    "admin:password_change_done": {**read(SUPERUSERS), "OPTIONS": SUPERUSERS},
+    "admin:autocomplete": {"OPTIONS": SUPERUSERS},
+    "admin:jsi18n": {**read(SUPERUSERS), "OPTIONS": SUPERUSERS},
+    "admin:view_on_site": people(),
+    "admin:app_list": people(),
+    "admin/(?P<url>.*)$": people(),
+    "admin:auth_user_password_change": people(),
+    "admin:infusion_user_changelist": people(),
+    "admin:infusion_user_add": people(),
+    "admin:infusion_user_history": people(),
+    "admin:infusion_user_delete": CLOSED,
+    "admin:infusion_user_change": people(),
+    "admin/infusion/user/<path:object_id>/": CLOSED,
+    "admin:infusion_clinic_changelist": people(),
+    "admin:infusion_clinic_add": people(),
+    "admin:infusion_clinic_history": people(),
+    "admin:infusion_clinic_delete": CLOSED,
+    "admin:infusion_clinic_change": people(),
+    "admin/infusion/clinic/<path:object_id>/": CLOSED,
+    "admin:auth_group_changelist": people(),
+    "admin:auth_group_add": CLOSED,
+    "admin:auth_group_history": people(),
+    "admin:auth_group_delete": CLOSED,
+    "admin:auth_group_change": people("POST"),
+    "admin/auth/group/<path:object_id>/": CLOSED,
+}
+
+PUBLIC = {name for name, cells in TABLE.items() if any(VISITOR in roles for roles in cells.values())}

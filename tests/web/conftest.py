@@ -1,0 +1,160 @@
+"""A clinic in use: people of every role, encounters in every state, payers with rules, and the same next door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.http import HttpResponseBase
+from django.test import Client
+
+from infusion.access import ADMIN, BILLING, NURSE
+from infusion.actions import Recorded, approve, hand_to_billing, return_to_nurse, save_encounter
+from infusion.models import Clinic, Encounter, User
+from infusion.selectors import review_of
+from payers.actions import Departure, draft_override, publish_override
+from payers.models import Payer, PolicyOverride
+from tests.web.access_table import NO_CLINIC, NO_ROLE, SUPERUSER, VISITOR
+from tests.web.routes import Route
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A clinic with an encounter in each state, and its people by role."""
+
+    clinic: Clinic
+    people: dict[str, User]
+    draft: Encounter
+    with_billing: Encounter
+    returned: Encounter
+    approved: Encounter
+
+    @property
+    def encounters(self) -> tuple[Encounter, ...]:
+        return self.draft, self.with_billing, self.returned, self.approved
+
+
+def furnish(clinic: Clinic, people: dict[str, User], sarah: Recorded, mark: str = "") -> House:
+    """`mark` goes into whatever names the patient."""
+    nurse, biller = people[NURSE], people[BILLING]
+
+    def recorded(number: int) -> Encounter:
+        patient = f"{mark}{clinic.pk}-{number}"
+        return save_encounter(
+            by=nurse, clinic=clinic, client_id=uuid4(),
+            recorded=replace(sarah, patient_reference=patient, patient_name=f"{mark}Name {number}"),
+        )  # fmt: skip
+
+    def handed(number: int) -> Encounter:
+        encounter = recorded(number)
+        return hand_to_billing(by=nurse, encounter=encounter, version=encounter.version)
+
+    returned, approved = handed(3), handed(4)
+    question = f"Where is the second vial of {mark}?"
+    returned = return_to_nurse(by=biller, encounter=returned, version=returned.version, question=question)
+    approve(
+        by=biller, encounter=approved, version=approved.version, acknowledged=(),
+        content_hash=review_of(approved).content_hash,
+    )  # fmt: skip
+    approved.refresh_from_db()
+    return House(clinic, people, recorded(1), handed(2), returned, approved)
+
+
+@pytest.fixture
+def next_door(other_clinic: Clinic, other_nurse: User, other_biller: User, person: Any, sarah: Recorded) -> House:
+    admin = person("admin3", ADMIN, other_clinic)
+    return furnish(other_clinic, {NURSE: other_nurse, BILLING: other_biller, ADMIN: admin}, sarah)
+
+
+@pytest.fixture
+def house(
+    clinic: Clinic, nurse: User, biller: User, admin_user: User, person: Callable[..., User], sarah: Recorded
+) -> House:
+    stray = person("stray", NURSE, None)
+    for name in (BILLING, ADMIN):
+        stray.groups.add(Group.objects.get_or_create(name=name)[0])
+    people = {
+        NURSE: nurse, BILLING: biller, ADMIN: admin_user, NO_CLINIC: stray,
+        NO_ROLE: person("guest", "", clinic),
+        SUPERUSER: User.objects.create_superuser("root", password="a-long-password-of-mine"),
+    }  # fmt: skip
+    return furnish(clinic, people, sarah)
+
+
+@pytest.fixture
+def rules(medicare: Payer, admin_user: User) -> dict[str, PolicyOverride]:
+    """A rule in force and a draft."""
+    said = Departure(
+        parameter="additional_hour_minimum_minutes", value=30, effective_from=date(2027, 1, 1),
+        source_document="Handbook", source_read_on=date(2026, 1, 1),
+    )  # fmt: skip
+    published = publish_override(by=admin_user, payer=medicare, departure=said, status="unverified")
+    return {"published": published, "draft": draft_override(by=admin_user, payer=medicare, departure=said)}
+
+
+@pytest.fixture
+def values(house: House, rules: dict[str, PolicyOverride]) -> Callable[[Route], dict[str, object]]:
+    """What stands in a route's address."""
+
+    def of(route: Route) -> dict[str, object]:
+        payer = route.name.startswith("payers:")
+        things: dict[str, object] = {"user": house.people[NURSE].pk, "clinic": house.clinic.pk}
+        things["group"] = Group.objects.get(name=NURSE).pk
+        thing = next((each for each in things if f"/{each}/" in route.path or f"_{each}_" in route.name), "user")
+        return {
+            "public_id": rules["published"].public_id if payer else house.with_billing.public_id,
+            "slug": rules["published"].payer.slug,
+            "parameter": rules["published"].parameter,
+            "object_id": things[thing],
+            "id": things[thing],
+            "content_type_id": ContentType.objects.get_for_model(User).pk,
+            "app_label": "infusion",
+            "url": "nowhere",
+        }
+
+    return of
+
+
+@pytest.fixture
+def as_role(house: House) -> Callable[..., Client]:
+    def sign_in(role: str, **options: Any) -> Client:
+        client = Client(**options)
+        if role != VISITOR:
+            client.force_login(house.people[role])
+        return client
+
+    return sign_in
+
+
+def tried(client: Client, method: str, address: str, data: dict[str, Any] | None = None) -> HttpResponseBase:
+    """The reply to a request whose effects, on the database and on who is signed in, are taken back."""
+    cookies = deepcopy(client.cookies)
+    with transaction.atomic():
+        if method in ("GET", "HEAD", "POST"):
+            reply: HttpResponseBase = getattr(client, method.lower())(address, data or {})
+        else:
+            reply = client.generic(method, address)
+        transaction.set_rollback(True)
+    client.cookies = cookies
+    return reply
+
+
+def everything() -> dict[str, list[Row]]:
+    """All rows of all tables but sessions, to see whether anything was written."""
+    return {
+        model._meta.label: sorted(model._default_manager.order_by().values_list(), key=lambda row: str(row[0]))
+        for model in apps.get_models(include_auto_created=True)
+        if model is not Session
+    }
