@@ -282,7 +282,7 @@ def _repeat_pushes(plan: AccessPlan, rules: Rules, claim: Claim, findings: Findi
 
 def _hydration(plan: AccessPlan, rules: Rules, claim: Claim, *, distinct: bool) -> None:
     fluid = plan.hydration
-    if not fluid.given or fluid.reading is None:
+    if fluid.reading is None:
         return
     ids = tuple(each.id for each in fluid.given)
     enough = _from(

@@ -99,6 +99,31 @@ def test_a_payer_s_own_minimum_of_an_infusion(minimum: int, minutes: int, code: 
     assert services(encounter(infused("J2350", 0, minutes), policy=policy)) == [f"{code} x1"]
 
 
+def test_a_missing_stop_that_makes_a_push_gives_the_rule_and_no_minutes() -> None:
+    document = encounter(infused("J2350", 0, 60), policy={"missing_stop_time": "push"})
+    del document["administrations"][0]["stop"]
+    statement = read(document)
+    assert services(document) == ["96374 x1"]
+    line = line_of(statement, "96374")
+    assert line.minutes is None
+    assert [because.rule for because in line.because] == ["first_push", "missing_stop_time", "administration_family"]
+    assert "counts as a push" in reasons(statement, "96374 x1")
+
+
+@pytest.mark.parametrize("which", ["stop on another bag", "no start", "an order of its own"])
+def test_a_missing_stop_of_a_drug_that_has_one_elsewhere_is_asked_for(which: str) -> None:
+    one, other = infused("J2350", 0, 60), infused("J2350", 100, 160)
+    del one["stop"]
+    if which == "no start":
+        del other["stop"], other["start"]
+    if which == "an order of its own":
+        one["order"], other["order"] = "A", "B"
+    document = encounter(one, other, policy={"missing_stop_time": "push"})
+    assert set(errors(document)) <= {"time.stop_missing", "time.start_missing"}
+    assert "time.stop_missing" in errors(document)
+    assert [line.code for line in read(document).lines] == ["J2350"]
+
+
 def test_how_far_a_push_is_from_an_infusion_is_told() -> None:
     assert "4 more minutes would make it an infusion" in reasons(read(encounter(infused("J2350", 0, 12))), "96374 x1")
     assert "one fewer minute would make it a push (96374)" in reasons(

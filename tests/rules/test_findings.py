@@ -315,6 +315,18 @@ def test_a_dose_of_nothing_is_told_beside_a_code_that_cannot_be_used(code: str) 
     assert read(document).lines == ()
 
 
+@pytest.mark.parametrize(("code", "name"), [("J0000", "J0000"), ("", "The drug")])
+def test_a_drug_that_is_not_known_is_called_what_was_entered(code: str, name: str) -> None:
+    message = found(read(encounter(without(sixty(drug=code), "stop"))), "time.stop_missing").message
+    assert message.startswith(f"{name} has no stop time")
+
+
+def test_the_outermost_values_that_are_read() -> None:
+    policy = {"maximum_units_per_line": 1, "additional_hour_minimum_minutes": 60, "infusion_minimum_minutes": 1}
+    document = encounter(vial_of(count=999, expires="1900-01-01"), policy=policy, date_of_service="2999-12-31")
+    assert parse_encounter(document, ZONE).encounter.administrations[0].vials[0].count == 999
+
+
 def test_supplied_drug_that_the_payer_wants_to_see_costs_a_cent() -> None:
     statement = read(under("supplied_drug_line", "nominal_charge", sixty(acquired="supplied", vials=[])))
     [line] = [line for line in statement.lines if line.kind == "drug"]
@@ -478,7 +490,7 @@ def test_every_problem_is_told_at_once() -> None:
         ('{"a": -Infinity}', "", "-Infinity is not a number"),
         ('{"a": 1e99999999999999999999}', "", "beyond any number"),
         ('{"id": "\\ud800"}', "", "half a character"),
-        ('{"setting": "home", "setting": "office"}', "setting", "given twice"),
+        ('{"id": "x", "setting": "home", "setting": "office"}', "setting", "given twice"),
         ('{"administrations": [{"stop": "x", "stop": "y"}]}', "stop", "given twice"),
     ],
 )
