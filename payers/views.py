@@ -262,7 +262,9 @@ class Desk:
     def what_was_published(self, departure: Departure, status: str) -> str:
         words = self.parameter.words(self.parameter.clean(departure.value))
         told = f"Published as {status}. {self.parameter.label}: {words} from {day_in_words(departure.effective_from)}"
-        told += f" until {day_in_words(departure.effective_until)}." if departure.effective_until else "."
+        told += "."
+        if departure.effective_until:
+            told += f" {self.what_follows(departure.effective_until + timedelta(days=1))}"
         if changes.begins_later(self.override, departure) and self.override:
             before = self.parameter.words(self.parameter.clean(self.override.value))
             told += f" The days before keep their rule: {before}."
@@ -276,20 +278,22 @@ class Desk:
             return ""
         last_day = form.cleaned_data["last_day"]
         changes.end(by=self.by, override=override, last_day=last_day)
-        return self.what_is_inherited(last_day + timedelta(days=1))
+        return self.what_follows(last_day + timedelta(days=1))
 
     def inherit(self, override: PolicyOverride) -> str:
         first_day = self.rule_form.cleaned_data.get("effective_from")
         ended = changes.inherit(by=self.by, override=override, first_day=first_day, today=today_at(self.request))
         if ended is None or first_day is None:
             return f"Withdrawn, because its value was left blank: {self.parameter.label}."
-        return self.what_is_inherited(first_day)
+        return self.what_follows(first_day)
 
-    def what_is_inherited(self, first_day: date) -> str:
-        reading = PayerPage(self.payer, first_day).inherited(self.parameter.name, self.scope, first_day)
-        return (
-            f"{self.parameter.label} inherits again from {day_in_words(first_day)}: {reading.words} ({reading.whose})."
-        )
+    def what_follows(self, day: date) -> str:
+        """What holds once a rule has ended: what is inherited, or the next rule of the same scope."""
+        rules = PayerPage(self.payer, day).policy().on(day, self.scope.setting)
+        found = rules.look_up(self.parameter.name, self.scope.drug)
+        again = found.layer.override_id == "" or found.layer.scope != self.scope
+        told = f"{self.parameter.label} inherits again from" if again else "The next rule holds from"
+        return f"{told} {day_in_words(day)}: {found.words} ({found.whose})."
 
     def withdraw(self, override: PolicyOverride) -> str:
         form = self.forms["withdraw"]

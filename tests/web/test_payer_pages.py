@@ -262,6 +262,16 @@ def test_a_rule_from_next_month_changes_nothing_today(admin, anthem, rule):
     assert shown(admin, anthem, on="2026-04-15")["discarded_drug"].value == "On its own line, with JW"
 
 
+def test_a_rule_with_an_end_says_what_follows_it(admin, anthem, rule):
+    typed = {**entries_of(rule), "value": "separate_line", "effective_from": "2026-04-01",
+             "effective_until": "2026-04-30", "act": "unverified"}  # fmt: skip
+    page = text(admin.post(rule_url(rule), typed, follow=True))
+    assert "Discarded drug inherits again from May 1, 2026: On its own line, with JW (National baseline)." in page
+    now = overrides_known(anthem).get(effective_from=date(2024, 1, 1))
+    page = text(admin.post(rule_url(now), {"act": "end", "last_day": "2026-03-31"}, follow=True))
+    assert "The next rule holds from April 1, 2026: On its own line, with JW (Anthem BCBS)." in page
+
+
 def test_the_same_first_day_corrects_the_rule_from_its_beginning(admin, anthem, rule):
     admin.post(rule_url(rule), {**entries_of(rule), "act": "verified"})
     now = overrides_known(anthem).get()
