@@ -143,7 +143,7 @@ def row_of(item: Item, view: str, roles: frozenset[str]) -> Row:
     missing = lacking(item.review.statement.errors) if draft and item.review else []
     return Row(
         encounter=encounter,
-        address=f"{reverse('encounters')}{encounter.public_id}/"
+        address=reverse("encounter", args=[encounter.public_id])
         if for_nurse
         else f"{reverse('review', args=[encounter.public_id])}?view={view}",
         drugs=drugs_of(encounter),

@@ -191,7 +191,7 @@ def page(request: HttpRequest, encounter: Encounter, sent: Tried) -> HttpRespons
         "given": [given_of(each, encounter) for each in shown.facts.administrations],
         "questions": encounter.questions.all(),
         "history": history_of(encounter),
-        "rules_url": f"/payers/{encounter.payer.slug}/",
+        "rules_url": reverse("payers:detail", args=[encounter.payer.slug]),
         "sent": sent,
         **surroundings(request, encounter),
     }
