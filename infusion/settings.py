@@ -177,6 +177,8 @@ TEMPLATES = [
         },
     },
 ]
+# With the session, on the server: a message may name a patient, and a cookie would carry it into the browser's files.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
 CRISPY_FAIL_SILENTLY = False
 
