@@ -284,6 +284,8 @@ def findings(document: Document, code: str) -> list[tuple[str, str]]:
                 {"start": "2025-11-02T01:30", "stop": "2025-11-02T02:30"}])),
             [("a1", "pauses.0.start")],
         ),
+        ("waste.not_billed", encounter(discarding("1", "prepared_not_given")), [("a1", "discards.0")]),
+        ("waste.not_billed", encounter(sixty(discards=[{"amount": "0", "reason": "overfill"}])), []),
         ("reference.unverified", encounter(hydrated(0, 60), diagnoses=["G37.9"]), [("", "diagnoses.0")]),
         ("vials.missing", encounter(vial_of(count=0)), [("a1", "vials")]),
         ("vials.missing", encounter(without(infused("J2919", 0, 60), "vials"), setting=HOSPITAL), []),

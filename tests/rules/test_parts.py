@@ -186,6 +186,24 @@ def test_an_override_without_an_end_goes_on() -> None:
     assert minutes(national_baseline().with_layers([layer(30, effective_until=ON)]), on=date(1990, 1, 1)) == 30
 
 
+def test_every_layer_that_speaks_is_told_and_the_last_one_decides() -> None:
+    other = Layer("Example Mutual", {"drug_covered": False})
+    rules = national_baseline().with_layers([*SCOPES[::-1], other]).on(ON, "office")
+    for drug, values in {"J2350": [31, 1, 2, 3, 4], "J1745": [31, 1, 2]}.items():
+        spoken = rules.speaking("additional_hour_minimum_minutes", drug)
+        assert [reading.value for reading in spoken] == values
+        assert spoken[-1] == rules.look_up("additional_hour_minimum_minutes", drug)
+    at_home = national_baseline().with_layers(SCOPES).on(ON, "home").speaking("additional_hour_minimum_minutes")
+    assert [reading.value for reading in at_home] == [31, 1]
+
+
+def test_a_policy_without_one_layer_is_the_rest() -> None:
+    wide, narrow = layer(30), layer(15, drug="J2350")
+    policy = national_baseline().with_layers([wide, narrow])
+    assert policy.without(narrow).layers == (BASELINE, wide)
+    assert minutes(policy.without(narrow)) == 30
+
+
 def test_looking_a_value_up_is_not_using_it() -> None:
     rules = national_baseline().on(ON, "office")
     rules.look_up("drug_covered")
