@@ -189,7 +189,7 @@ class RecordEntry(EncounterEntry):
         self._unread(self.patient_form)
         form, known = self.patient_form, self.patient
         if self.reference:
-            self.echoes["patient_reference"] = Echo("" if known else "New here. Enter the name below.")
+            self.echoes["patient_reference"] = Echo("" if known else "New here." if self.names_typed else "New here. Enter the name below.")
         born = form.value("birth_date")
         if born:
             self.echoes["birth_date"] = Echo(day_in_words(born))

@@ -367,9 +367,10 @@ def test_no_code_field_no_rule_and_no_hint_of_the_next_unit(at_the_chair, stored
     assert "J2350" not in form
 
 
-def test_a_nurse_cannot_set_a_payers_rule(at_the_chair, stored):
+@pytest.mark.parametrize("minutes", ["30", "thirty"])
+def test_a_nurse_cannot_set_a_payers_rule(at_the_chair, stored, minutes):
     response = at_the_chair.post(
-        address(stored), sent("check", version=1) | {"rule-additional_hour_minimum_minutes": "30"}
+        address(stored), sent("check", version=1) | {"rule-additional_hour_minimum_minutes": minutes}
     )
     assert [line.units for line in response.context["preview"].lines] == [1, 1, 600]
 
@@ -431,16 +432,19 @@ def test_what_has_no_field_survives_a_save(at_the_chair, nurse, clinic, sarah):
 
 
 def test_made_up_encounters_read_back_as_they_were_saved():
-    """Of 400 made-up encounters, those a nurse can type are the same facts after the form was opened and read."""
+    """Of 400 made-up encounters, those that a nurse can type are the same facts in the form, and in it once more."""
     reference, same = shipped_reference(), 0
     for document in made_up(20260310, 400):
         try:
             recorded = normal(parse_encounter(document, document["time_zone"]).encounter)
         except ClockChange:
             continue
-        first = min((each.start for each in recorded.administrations if each.start), default=None)
-        day = first.astimezone(ZoneInfo(recorded.time_zone)).date() if first else date(2026, 3, 10)
-        typed = read(entries_of(replace(recorded, date_of_service=day), reference), recorded.time_zone)
+        zone = ZoneInfo(recorded.time_zone)
+        first = next((each.start for each in recorded.administrations if each.start), None)
+        if first is None:
+            continue
+        recorded = replace(recorded, date_of_service=first.astimezone(zone).date())
+        typed = read(entries_of(recorded, reference), recorded.time_zone)
         if typed.issues:
             continue
         saved = normal(typed.encounter())
@@ -448,8 +452,7 @@ def test_made_up_encounters_read_back_as_they_were_saved():
         again = read(entries, recorded.time_zone)
         assert again.issues == []
         assert normal(again.encounter()) == saved
-        assert entries_of(normal(again.encounter()), reference) == entries
-        same += 1
+        same += saved == recorded
     assert same > 250
 
 
