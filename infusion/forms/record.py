@@ -189,7 +189,8 @@ class RecordEntry(EncounterEntry):
         self._unread(self.patient_form)
         form, known = self.patient_form, self.patient
         if self.reference:
-            self.echoes["patient_reference"] = Echo("" if known else "New here." if self.names_typed else "New here. Enter the name below.")
+            new = "New here." if self.names_typed else "New here. Enter the name below."
+            self.echoes["patient_reference"] = Echo("" if known else new)
         born = form.value("birth_date")
         if born:
             self.echoes["birth_date"] = Echo(day_in_words(born))
