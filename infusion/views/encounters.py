@@ -44,6 +44,11 @@ ANSWERS = ("", "-day", "-turn")
 OWN_NAMES = ("client_id", "version", "csrfmiddlewaretoken")
 FRAGMENTS = {"preview-body": "#live", "encounter-page": "#encounter"}
 SAVED, HANDED_OVER = "Saved as a draft.", "Handed to billing."
+FOR_BILLING = (
+    "administration.not_paid", "authorization.", "drug.not_covered", "hydration.too_short", "infusion.repeat", "ndc.",
+    "policy.", "push.repeat", "step_therapy.", "units.",
+)  # fmt: skip
+"""Findings that are a payer's affair, or that tell how much longer would have earned more."""
 NO_LONGER_HERE = "This encounter is with billing, so what you typed cannot be saved over it. Ask for it back first."
 
 
@@ -87,6 +92,10 @@ class Sheet:
         preview.missing = [*(Remark("missing", gap.message, gap.field) for gap in self.entry.gaps), *preview.missing]
         if self.payer is None:
             preview.lines = []
+        findings = preview.statement.findings if preview.statement else ()
+        unsaid = {finding.message for finding in findings if finding.code.startswith(FOR_BILLING)}
+        preview.warnings = [remark for remark in preview.warnings if remark.message not in unsaid]
+        preview.told = [remark for remark in preview.told if remark.message not in unsaid]
         return preview
 
     def recorded(self) -> Recorded:

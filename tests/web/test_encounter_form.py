@@ -21,6 +21,7 @@ from infusion.services import facts
 from infusion.services.calculate import shipped_reference
 from infusion.services.clock import ClockChange
 from infusion.services.wire import parse_encounter
+from payers.actions import Departure, publish_override
 from payers.policy import national_baseline
 from tests.rules.random_encounters import encounters as made_up
 
@@ -373,6 +374,19 @@ def test_a_nurse_cannot_set_a_payers_rule(at_the_chair, stored, minutes):
         address(stored), sent("check", version=1) | {"rule-additional_hour_minimum_minutes": minutes}
     )
     assert [line.units for line in response.context["preview"].lines] == [1, 1, 600]
+
+
+def test_what_only_billing_can_mend_is_not_told_to_the_nurse(at_the_chair, medicare, stored):
+    rule = Departure(
+        parameter="additional_hour_minimum_minutes", value=30, effective_from=date(2024, 1, 1),
+        source_document="Payer summary 001", source_read_on=date(2026, 1, 12),
+    )  # fmt: skip
+    publish_override(by=None, payer=medicare, departure=rule, status="unverified")
+    short = sent("check", version=1, d2__route="hydration", d2__purpose="ordered", d2__start="1140", d2__stop="1200")
+    preview = at_the_chair.post(address(stored), short).context["preview"]
+    codes = {finding.code for finding in preview.statement.findings}
+    assert codes >= {"policy.unverified", "hydration.too_short"}
+    assert [remark.message for remark in (*preview.warnings, *preview.told)] == []
 
 
 # There and back ------------------------------------------------------------------------------------------------------
