@@ -65,6 +65,7 @@ class Sheet:
     focus: str = ""
     refusal: str = ""
     handed: bool = False
+    inexact: bool = False
 
     payers: dict[str, Payer] = field(init=False)
     payer: Payer | None = field(init=False)
@@ -174,6 +175,7 @@ def encounter(request: HttpRequest, public_id: UUID) -> HttpResponse:
     sheet = sheet_of(request, stored)
     if stored.state != State.DRAFT:
         return recorded_page(sheet)
+    sheet.inexact = not sheet.entry.issues and normal(sheet.entry.encounter()) != normal(facts_of(stored))
     sheet.handed = request.GET.get(CHECK) == HAND_OVER
     return form_page(sheet, checked=sheet.handed)
 
@@ -346,6 +348,7 @@ def form_context(sheet: Sheet, preview: Preview, issues: list[Issue] | None, *, 
         "balances": {drug.id: balance_of(drug) for drug in entry.drugs},
         "checked": checked,
         "handed": sheet.handed,
+        "inexact": sheet.inexact,
         "focus": sheet.focus,
         "drug_choices": drug_choices(entry),
         "diagnosis_choices": diagnosis_choices(entry),

@@ -445,6 +445,14 @@ def test_what_has_no_field_survives_a_save(at_the_chair, nurse, clinic, sarah):
     assert {vial.ndc for vial in Encounter.objects.get().administrations.get().vials.all()} == {""}
 
 
+def test_what_the_form_cannot_say_is_not_replaced_in_silence(at_the_chair, nurse, clinic, sarah, stored):
+    assert not at_the_chair.get(address(stored)).context["inexact"]
+    later = replace(sarah, date_of_service=date(2026, 3, 12), facts=replace(sarah.facts, date_of_service=None))
+    draft = save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=later)
+    html = at_the_chair.get(address(draft)).content.decode()
+    assert "This form cannot show all that is stored" in html
+
+
 def test_made_up_encounters_read_back_as_they_were_saved():
     """Of 400 made-up encounters, those that a nurse can type are the same facts in the form, and in it once more."""
     reference, same = shipped_reference(), 0
