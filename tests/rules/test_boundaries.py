@@ -609,6 +609,10 @@ def test_millilitres_come_from_the_milligrams() -> None:
     }
 
 
+def test_even_one_milligram_has_its_millilitres() -> None:
+    assert listed(part_of_vials("J2350", "299", ["300"], "1"))["J2350 JW x1"] == [("50242015001", "0.033", "ML")]
+
+
 def test_powders_are_counted_in_vials() -> None:
     vials = [{"amount": "100", "count": 4, "ndc": "57894-030-01"}]
     discards = [{"amount": "95", "reason": "vial_remainder"}]

@@ -286,6 +286,7 @@ def findings(document: Document, code: str) -> list[tuple[str, str]]:
         ),
         ("waste.not_billed", encounter(discarding("1", "prepared_not_given")), [("a1", "discards.0")]),
         ("waste.not_billed", encounter(sixty(discards=[{"amount": "0", "reason": "overfill"}])), []),
+        ("vials.kinds_mixed", encounter(vial_of(single_dose=False)), []),
         ("reference.unverified", encounter(hydrated(0, 60), diagnoses=["G37.9"]), [("", "diagnoses.0")]),
         ("vials.missing", encounter(vial_of(count=0)), [("a1", "vials")]),
         ("vials.missing", encounter(without(infused("J2919", 0, 60), "vials"), setting=HOSPITAL), []),
