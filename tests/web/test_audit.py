@@ -1,0 +1,285 @@
+"""Each write leaves one audit row in its transaction; the chain shows a gap; the database refuses to alter it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import date
+from uuid import uuid4
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connection, transaction
+
+from infusion import audit
+from infusion.actions import Recorded, approve, hand_to_billing, return_to_nurse, save_encounter
+from infusion.audit import AuditEvent, AuditHead
+from infusion.models import Approval, Clinic, User
+from infusion.selectors import review_of
+from payers.actions import Departure, add_payer, draft_override, publish_override, withdraw_override
+from payers.models import Payer, PolicyOverride
+from tests.web.access_table import ADMIN, BILLING, NURSE
+from tests.web.conftest import House, everything
+
+SAID = Departure(
+    parameter="additional_hour_minimum_minutes", value=30, effective_from=date(2027, 1, 1),
+    source_document="Handbook", source_read_on=date(2026, 1, 1),
+)  # fmt: skip
+ANOTHER = Departure(
+    parameter="ndc_required", value=True, effective_from=date(2027, 1, 1),
+    source_document="Handbook", source_read_on=date(2026, 1, 1),
+)  # fmt: skip
+
+Write = Callable[[House, dict[str, PolicyOverride], Recorded], object]
+# What each action tells the audit, in order: a new patient is a write of its own.
+WRITES: dict[str, tuple[Write, list[str]]] = {
+    "save a new encounter": (
+        lambda house, rules, sarah: save_encounter(
+            by=house.people[NURSE], clinic=house.clinic, client_id=uuid4(), recorded=sarah
+        ),
+        ["patient.save", "encounter.add"],
+    ),
+    "save a draft again": (
+        lambda house, rules, sarah: save_encounter(
+            by=house.people[NURSE], clinic=house.clinic, client_id=house.draft.client_id, recorded=sarah,
+            public_id=house.draft.public_id, version=house.draft.version,
+        ),
+        ["patient.save", "encounter.save"],
+    ),
+    "hand over": (
+        lambda house, rules, sarah: hand_to_billing(
+            by=house.people[NURSE], encounter=house.returned, version=house.returned.version
+        ),
+        ["encounter.hand_over"],
+    ),
+    "return": (
+        lambda house, rules, sarah: return_to_nurse(
+            by=house.people[BILLING], encounter=house.with_billing, version=house.with_billing.version, question="Why?"
+        ),
+        ["encounter.return"],
+    ),
+    "approve": (
+        lambda house, rules, sarah: approve(
+            by=house.people[BILLING], encounter=house.with_billing, version=house.with_billing.version, acknowledged=(),
+            content_hash=review_of(house.with_billing).content_hash,
+        ),
+        ["encounter.approve"],
+    ),
+    "add a payer": (
+        lambda house, rules, sarah: add_payer(by=house.people[ADMIN], slug="new", name="New"),
+        ["payer.add"],
+    ),
+    "draft a rule": (
+        lambda house, rules, sarah: draft_override(
+            by=house.people[ADMIN], payer=rules["draft"].payer, departure=ANOTHER, replaces=rules["draft"]
+        ),
+        ["override.draft"],
+    ),
+    "publish a draft": (
+        lambda house, rules, sarah: publish_override(
+            by=house.people[ADMIN], payer=rules["draft"].payer, departure=ANOTHER, status="unverified",
+            replaces=rules["draft"],
+        ),
+        ["override.publish"],
+    ),
+    "publish a new wording": (
+        lambda house, rules, sarah: publish_override(
+            by=house.people[ADMIN], payer=rules["published"].payer, departure=SAID, status="verified",
+            replaces=rules["published"],
+        ),
+        ["override.publish"],
+    ),
+    "withdraw a rule": (
+        lambda house, rules, sarah: withdraw_override(
+            by=house.people[ADMIN], override=rules["published"], reason="Wrong plan."
+        ),
+        ["override.withdraw"],
+    ),
+}  # fmt: skip
+
+
+def first_flaw(events: Iterable[AuditEvent], head: AuditHead) -> int | None:
+    """The number at which the chain does not hold, or None."""
+    previous, sequence = "", 0
+    for event in events:
+        if event.sequence != sequence + 1 or event.previous_hash != previous or event.hash != event.expected_hash():
+            return sequence + 1
+        previous, sequence = event.hash, event.sequence
+    return None if (head.sequence, head.hash) == (sequence, previous) else sequence + 1
+
+
+def flaw() -> int | None:
+    return first_flaw(AuditEvent.objects.order_by("sequence"), AuditHead.objects.get())
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_each_write_is_told_once(write: str, house: House, rules: dict[str, PolicyOverride], sarah: Recorded) -> None:
+    act, told = WRITES[write]
+    before = AuditEvent.objects.count()
+    act(house, rules, sarah)
+    events = list(AuditEvent.objects.order_by("sequence")[before:])
+    assert [event.action for event in events] == told
+    assert all(event.by_id and event.by_name and event.after != event.before for event in events)
+    assert flaw() is None
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_what_is_taken_back_was_never_told(
+    write: str, house: House, rules: dict[str, PolicyOverride], sarah: Recorded
+) -> None:
+    before = everything()
+    with transaction.atomic():
+        WRITES[write][0](house, rules, sarah)
+        assert everything() != before
+        transaction.set_rollback(True)
+    assert everything() == before
+    assert flaw() is None
+
+
+def test_every_action_is_here() -> None:
+    """An action added later joins the list above, or this fails."""
+    from infusion import actions as ours
+    from payers import actions as theirs
+
+    wrapped = {
+        f"{module.__name__}.{name}"
+        for module in (ours, theirs)
+        for name, value in vars(module).items()
+        if callable(value) and hasattr(value, "__wrapped__") and value.__module__ == module.__name__
+    }
+    names = {
+        "infusion.actions": ("save_encounter", "hand_to_billing", "return_to_nurse", "approve"),
+        "payers.actions": ("add_payer", "draft_override", "publish_override", "withdraw_override"),
+    }
+    assert wrapped == {f"{module}.{name}" for module, listed in names.items() for name in listed}
+
+
+def test_who_is_never_unknown_where_someone_acted(house: House) -> None:
+    assert set(AuditEvent.objects.filter(subject="encounter").values_list("by_name", flat=True)) == {"nurse", "billing"}
+    assert set(AuditEvent.objects.filter(subject="encounter").values_list("clinic_id", flat=True)) == {house.clinic.pk}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_told_outside_a_transaction() -> None:
+    with pytest.raises(ImproperlyConfigured, match="in the transaction of the change"):
+        audit.record("test", by=None, subject="test", subject_id=1, before=None, after=None)
+    assert not AuditEvent.objects.exists()
+
+
+# The chain ------------------------------------------------------------------------------------------------------------
+
+
+def run(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def guards_of(table: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s", [table])
+        return [name for (name,) in cursor.fetchall()]
+
+
+def lift_the_guards(table: str) -> None:
+    """Takes the table's triggers away, until the test's transaction is taken back."""
+    if connection.vendor == "sqlite":
+        for name in guards_of(table):
+            run(f"DROP TRIGGER {name}")
+    else:
+        run("SET LOCAL session_replication_role = replica")
+
+
+@pytest.mark.parametrize(
+    ("tampering", "found"),
+    [
+        ("UPDATE infusion_auditevent SET by_name = 'someone' WHERE sequence = 3", 3),
+        ("UPDATE infusion_auditevent SET reason = 'because' WHERE sequence = 5", 5),
+        ("""UPDATE infusion_auditevent SET after = '{"state": "draft"}' WHERE sequence = 4""", 4),
+        ("DELETE FROM infusion_auditevent WHERE sequence = 2", 2),
+        ("DELETE FROM infusion_auditevent WHERE sequence = 1", 1),
+        ("UPDATE infusion_auditevent SET at = '2020-01-01 00:00:00+00' WHERE sequence = 6", 6),
+        ("UPDATE infusion_audithead SET sequence = sequence + 1", None),
+        ("DELETE FROM infusion_auditevent WHERE sequence = (SELECT max(sequence) FROM infusion_auditevent)", None),
+    ],
+)
+def test_whoever_gets_past_the_guards_is_found(house: House, tampering: str, found: int | None) -> None:
+    last = AuditHead.objects.get().sequence
+    assert (flaw(), last > 6) == (None, True)
+    lift_the_guards("infusion_auditevent")
+    run(tampering)
+    assert flaw() == (found or last + (1 if "head" in tampering else 0))
+
+
+# The guards -----------------------------------------------------------------------------------------------------------
+
+GUARDED = {
+    "infusion_auditevent": (AuditEvent, "reason"),
+    "infusion_approval": (Approval, "reference_version"),
+    "payers_policyoverride": (PolicyOverride, "note"),
+}
+
+
+def attempts(table: str) -> list[str]:
+    """Ways to alter or remove rows, and to slip another one over an old."""
+    model, column = GUARDED[table]
+    columns = ", ".join(each.column for each in model._meta.fields)
+    ways = [f"UPDATE {table} SET {column} = 'x'", f"DELETE FROM {table}"]
+    if connection.vendor == "sqlite":
+        ways += [f"INSERT OR REPLACE INTO {table} ({columns}) SELECT {columns} FROM {table}"]
+        ways += [f"REPLACE INTO {table} ({columns}) SELECT {columns} FROM {table}"]
+        ways += [f"UPDATE OR REPLACE {table} SET {column} = 'x'"]
+        ways += [f"UPDATE OR IGNORE {table} SET {column} = 'x'"]
+        return ways
+    ways += [f"TRUNCATE {table} CASCADE"]
+    ways += [f"INSERT INTO {table} SELECT * FROM {table} ON CONFLICT (id) DO UPDATE SET {column} = 'x'"]
+    return ways
+
+
+def got_past(table: str) -> list[str]:
+    """The attempts that the database let through."""
+    through = []
+    if connection.vendor == "postgresql":
+        run("SET CONSTRAINTS ALL IMMEDIATE")  # with checks still to be made, it refuses a TRUNCATE for that alone
+    for statement in attempts(table):
+        try:
+            with transaction.atomic():
+                run(statement)
+        except DatabaseError as refusal:
+            if not re.search("append-only|never changed|never removed|overlap", str(refusal)):
+                raise
+        else:
+            through.append(statement)
+    return through
+
+
+@pytest.mark.parametrize("table", GUARDED)
+def test_the_database_refuses(table: str, house: House, rules: dict[str, PolicyOverride]) -> None:
+    before = everything()
+    assert before[GUARDED[table][0]._meta.label], "a row to attack"
+    assert got_past(table) == []
+    assert everything() == before
+
+
+@pytest.mark.parametrize("table", GUARDED)
+def test_an_attempt_without_the_guard_gets_through(table: str, house: House, rules: dict[str, PolicyOverride]) -> None:
+    lift_the_guards(table)
+    assert f"UPDATE {table} SET {GUARDED[table][1]} = 'x'" in got_past(table)
+
+
+def test_only_until_when_a_rule_was_known_may_be_set_and_once(
+    medicare: Payer, admin_user: User, rules: dict[str, PolicyOverride]
+) -> None:
+    withdraw_override(by=admin_user, override=rules["published"], reason="Wrong plan.")
+    row = PolicyOverride.objects.filter(pk=rules["published"].pk)
+    assert row.get().known_until is not None
+    with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
+        row.update(known_until=None)
+
+
+def test_two_rules_for_one_day_are_refused_by_the_database_too(
+    clinic: Clinic, rules: dict[str, PolicyOverride]
+) -> None:
+    twin = rules["published"]
+    twin.pk, twin.public_id, twin.thread = None, uuid4(), uuid4()
+    with pytest.raises(DatabaseError, match="overlap"), transaction.atomic():
+        twin.save(force_insert=True)
