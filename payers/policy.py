@@ -397,6 +397,13 @@ class Reading:
         return self.layer.source or PARAMETERS[self.name].source
 
     @property
+    def path(self) -> str:
+        """Where the deciding value would stand in an inline policy: ``policy.drugs.J2350.discarded_drug``."""
+        scope = self.layer.scope
+        parts = ["policy"] + (["drugs", scope.drug] if scope.drug else [])
+        return ".".join([*parts, *(["settings", scope.setting] if scope.setting else []), self.name])
+
+    @property
     def unverified(self) -> bool:
         return self.layer.status == "unverified"
 

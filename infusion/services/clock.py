@@ -22,6 +22,8 @@ LONGEST = timedelta(hours=24)
 @lru_cache(maxsize=64)
 def zone_named(name: str) -> ZoneInfo:
     """The IANA time zone. Raises ZoneInfoNotFoundError or ValueError for a name that does not exist."""
+    if name == "localtime":
+        raise ValueError("localtime is another zone on every machine")
     return ZoneInfo(name)
 
 

@@ -36,6 +36,8 @@ ERRORS = {
     "diagnosis.not_billable": "{code} cannot be billed on {on}. {advice}",
     "drug.not_given": "None of the {what} reached the patient, so neither the drug nor its waste nor its "
     "administration is billed. Remove it from this encounter or enter what was given.",
+    "drug.look_alike": "{code} is {what}, but a vial of {amount} mg is a size of {other} ({other_code}). Use "
+    "{other_code} if that was given.",
     "drug.unknown": "{code} is not a drug in the reference tables, so nothing can be billed for it. {advice}",
     "hydration.purpose_missing": "Hydration has no purpose, and only ordered hydration counts. Say whether it was "
     "ordered, kept the line open or carried a drug.",
@@ -77,7 +79,7 @@ WARNINGS = {
     "drug.not_covered": "{payer} does not cover {what}.",
     "ndc.malformed": "{ndc} is not a usable NDC: without hyphens it needs 11 digits. It is left off the line.",
     "ndc.missing": "{payer} wants an NDC on every drug line, and {what} has none.",
-    "policy.unverified": "{label} is {value} by a rule of {payer} that nobody has verified ({source}). Check it "
+    "policy.unverified": "{label}: {value}, by a rule of {payer} that nobody has verified ({source}). Check it "
     "before approving {lines}.",
     "push.untimed": "{what} was pushed again without a time, so more than 30 minutes since the push before cannot be "
     "shown and the repeat is not reported.",

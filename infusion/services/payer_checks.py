@@ -10,7 +10,7 @@ from infusion.services.facts import Encounter
 from infusion.services.findings import Findings
 from infusion.services.lines import ServiceLine
 from infusion.services.record import Given
-from infusion.services.reference import Drug, Reference, eleven_digits, in_force
+from infusion.services.reference import Drug, Reference, diagnosis_code, eleven_digits, in_force
 from infusion.services.words import plain
 from payers.policy import PARAMETERS, Rules
 
@@ -42,7 +42,11 @@ def _check_coverage(encounter: Encounter, drug: Drug, group: Sequence[Given], ru
     if covered.value is False:
         findings.add("drug.not_covered", field="drug", payer=covered.whose, **where)
     accepted = rules.read("accepted_diagnoses", drug.code)
-    if isinstance(accepted.value, tuple) and accepted.value and not set(accepted.value) & set(encounter.diagnoses):
+    if (
+        isinstance(accepted.value, tuple)
+        and accepted.value
+        and not {diagnosis_code(code) for code in accepted.value} & set(encounter.diagnoses)
+    ):
         findings.add(
             "diagnosis.not_accepted", field="drug", payer=accepted.whose, accepted=", ".join(accepted.value), **where
         )
@@ -125,14 +129,21 @@ def _check_daily_limits(
 
 def _tell_unverified_rules(lines: Sequence[ServiceLine], rules: Rules, findings: Findings) -> None:
     """Every value that was used and that nobody has verified, with the lines that rest on it."""
-    for reading in rules.readings.values():
-        if reading.unverified:
-            resting = sorted({line.code for line in lines for why in line.because if why.reading == reading})
-            findings.add(
-                "policy.unverified",
-                label=PARAMETERS[reading.name].label,
-                value=reading.words.lower(),
-                payer=reading.whose,
-                source=reading.source,
-                lines=", ".join(resting) or "this claim",
-            )
+    for reading in {reading.path: reading for reading in rules.readings.values() if reading.unverified}.values():
+        resting = sorted(
+            {
+                line.code
+                for line in lines
+                for why in line.because
+                if why.reading is not None and why.reading.path == reading.path
+            }
+        )
+        findings.add(
+            "policy.unverified",
+            field=reading.path,
+            label=PARAMETERS[reading.name].label,
+            value=reading.words.lower(),
+            payer=reading.whose,
+            source=reading.source,
+            lines=", ".join(resting) or "this claim",
+        )

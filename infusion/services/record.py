@@ -25,6 +25,7 @@ from infusion.services.clock import (
 from infusion.services.facts import ROUTES, Administration, Encounter, Visit
 from infusion.services.findings import Findings
 from infusion.services.reference import Drug, Reference, eleven_digits
+from infusion.services.words import plain
 from payers.policy import Rules
 
 BY_VEIN = ("iv_infusion", "iv_push", "hydration")
@@ -184,7 +185,8 @@ class Reader:
         else:
             if drug.status == "unverified":
                 self.findings.add("reference.unverified", administration=each.id, field="drug", code=drug.code)
-            sound = self._route_allowed(each, drug) and self._ndcs_belong(each, drug)
+            checks = (self._route_allowed, self._ndcs_belong, self._sizes_belong)
+            sound = all(tuple(check(each, drug) for check in checks))
         if each.administered is not None and each.administered == 0:
             what = drug.name if drug else each.drug or "drug"
             self.findings.add("drug.not_given", administration=each.id, field="administered", what=what)
@@ -256,6 +258,36 @@ class Reader:
                     ndc=vial.ndc,
                     owner=" or ".join(f"{self.reference.drugs[code][-1].name} ({code})" for code in sorted(owners)),
                     code=f"{drug.name} ({drug.code})",
+                )
+                belongs = False
+        return belongs
+
+    def _sizes_belong(self, each: Administration, drug: Drug) -> bool:
+        """A size that this drug is not sold in, but the one its code is taken for is, tells of a mixed-up code.
+
+        A vial with an NDC is told about by that.
+        """
+        own = {container.amount for container in drug.containers}
+        others = [
+            row
+            for look_alike in self.reference.look_alikes
+            if look_alike.code == drug.code
+            for row in self.reference.drugs.get(look_alike.use_instead, ())
+            if row.name != drug.name
+        ]
+        belongs = True
+        for position, vial in enumerate(each.vials):
+            sold_as = [row for row in others if vial.amount in {container.amount for container in row.containers}]
+            if vial.amount not in own and sold_as and not vial.ndc:
+                self.findings.add(
+                    "drug.look_alike",
+                    administration=each.id,
+                    field=f"vials.{position}.amount",
+                    code=drug.code,
+                    what=drug.name,
+                    amount=plain(vial.amount),
+                    other=sold_as[0].name,
+                    other_code=sold_as[0].code,
                 )
                 belongs = False
         return belongs

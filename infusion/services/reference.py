@@ -227,6 +227,16 @@ class Reference:
         return replace(self, drugs=drugs, ndc_owners=_ndc_owners(drugs))
 
 
+def diagnosis_code(text: str) -> str:
+    """A diagnosis code as the tables write it.
+
+    >>> diagnosis_code(" g35a "), diagnosis_code("G35")
+    ('G35.A', 'G35')
+    """
+    code = " ".join(text.upper().split())
+    return f"{code[:3]}.{code[3:]}" if len(code) > 3 and "." not in code else code
+
+
 def eleven_digits(ndc: str) -> str:
     """An NDC as 11 digits (5-4-2). Raises ValueError when it is not certain which digits are meant.
 

@@ -28,6 +28,7 @@ from infusion.services.facts import (
     Visit,
 )
 from infusion.services.lines import Because, ServiceLine, Statement
+from infusion.services.reference import diagnosis_code
 from infusion.services.words import plain
 from payers.policy import DISCARD_REASONS, SETTINGS, PolicyProblem, Reading, inline_layers, jsonable
 
@@ -236,6 +237,8 @@ class _Reader:
         if not isinstance(item, str):
             self.problem(path, "A diagnosis is a code in quotes, such as G35.A.")
             return None
+        if not item.strip():
+            self.problem(path, "This diagnosis is empty. Leave it out, or enter its code.")
         return diagnosis_code(item)
 
     # Single fields --------------------------------------------------------------------------------------------------
@@ -370,16 +373,6 @@ def _in_our_time(day: Day) -> Day:
     if not FIRST_YEAR <= day.year <= LAST_YEAR:
         raise ValueError
     return day
-
-
-def diagnosis_code(text: str) -> str:
-    """A diagnosis code as the tables write it.
-
-    >>> diagnosis_code(" g35a "), diagnosis_code("G35")
-    ('G35.A', 'G35')
-    """
-    code = _code(text)
-    return f"{code[:3]}.{code[3:]}" if len(code) > 3 and "." not in code else code
 
 
 def _code(text: str) -> str:

@@ -283,11 +283,8 @@ def unverified_reading(finding: Finding, statement: Statement) -> Reading | None
     """The unverified value that such a finding tells of."""
     if finding.code != "policy.unverified":
         return None
-    for reading in statement.policy.values():
-        told = f"{PARAMETERS[reading.name].label} is {reading.words.lower()} by a rule of {reading.whose} "
-        if reading.unverified and finding.message.startswith(told):
-            return reading
-    return None
+    readings = (reading for reading in statement.policy.values() if reading.unverified)
+    return next((reading for reading in readings if reading.path == finding.field), None)
 
 
 def without_rule(review: Review, reading: Reading) -> str:

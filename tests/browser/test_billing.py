@@ -125,7 +125,7 @@ def test_the_thirty_minute_plan_names_its_rule_and_wants_it_acknowledged(
     assert service_lines(page)[1] == ("96366", "", "2")
     warning = page.get_by_role("checkbox", name="Acknowledge: the rule on minutes that earn another hour is unverified")
     expect(warning).to_have_accessible_description(
-        "Minutes that earn another hour is 30 minutes by a rule of 30-Minute Plan that nobody has verified (Payer "
+        "Minutes that earn another hour: 30 minutes, by a rule of 30-Minute Plan that nobody has verified (Payer "
         "summary 001, read January 12, 2026). Check it before approving 96366. If it does not hold: 96366 has 1 unit "
         "instead of 2."
     )

@@ -74,6 +74,8 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "amount.negative": (encounter(sixty(administered="-1")), "a1", "administered", "-1 mg cannot be"),
     "code.not_effective": (on("2017-12-31", sixty()), "a1", "drug", "It begins on 2018-01-01."),
     "diagnosis.not_billable": (encounter(sixty(), diagnoses=["G35.9"]), "", "diagnoses.0", "Choose a code in force"),
+    "drug.look_alike": (
+        encounter(infused("J1301", 0, 60, vials=[{"amount": "300"}])), "a1", "vials.0.amount", "a size of ocrelizumab"),
     "drug.not_given": (
         encounter(sixty(administered="0")), "a1", "administered", "None of the ocrelizumab reached the patient"),
     "drug.unknown": (encounter(sixty(drug="J0000")), "a1", "drug", "J0000 is not a drug in the reference tables"),
@@ -133,7 +135,8 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "ndc.missing": (
         under("ndc_required", True, infused("J2323", 0, 60)), "a1", "vials", "wants an NDC on every drug line"),
     "policy.unverified": (
-        encounter(infused("J2350", 0, 150)), "", "", "is 30 minutes by a rule of Example Mutual that nobody has"),
+        encounter(infused("J2350", 0, 150)), "", "policy.additional_hour_minimum_minutes",
+        ": 30 minutes, by a rule of Example Mutual that nobody has"),
     "push.untimed": (
         encounter(pushed("J1200"), pushed("J1200"), setting=HOSPITAL), "a2", "start", "was pushed again without"),
     "step_therapy.required": (
@@ -346,7 +349,7 @@ def test_an_unverified_rule_of_a_narrower_scope_names_its_own_lines() -> None:
     layer = Layer("Example Mutual", {"discarded_drug": "not_billed"}, Scope(drug="J2350"), "a letter", "unverified")
     statement = read(encounter(discarding("20", "vial_remainder")), PayerPolicy((BASELINE, layer)))
     assert found(statement, "policy.unverified").message == (
-        "Discarded drug is not billed by a rule of Example Mutual that nobody has verified (a letter). "
+        "Discarded drug: not billed, by a rule of Example Mutual that nobody has verified (a letter). "
         "Check it before approving J2350."
     )
 
@@ -388,12 +391,14 @@ def with_policy(policy: object) -> Document:
         ("time_zone", encounter(sixty(), time_zone="New York")),
         ("time_zone", encounter(sixty(), time_zone="../../etc/passwd")),
         ("time_zone", encounter(sixty(), time_zone="America")),
+        ("time_zone", encounter(sixty(), time_zone="localtime")),
         ("date_of_service", encounter(sixty(), date_of_service="10.03.2026")),
         ("date_of_service", encounter(sixty(), date_of_service="2026-02-30")),
         ("date_of_service", encounter(sixty(), date_of_service=20260310)),
         ("date_of_service", encounter(sixty(), date_of_service="0001-01-01")),
         ("diagnoses", encounter(sixty(), diagnoses="G35.A")),
         ("diagnoses.1", encounter(sixty(), diagnoses=["G35.A", 35])),
+        ("diagnoses.0", encounter(sixty(), diagnoses=[" "])),
         ("visit", encounter(sixty(), visit=[])),
         ("visit.stop", encounter(sixty(), visit={"stop": "noon"})),
         ("visit.length", encounter(sixty(), visit={"length": 60})),

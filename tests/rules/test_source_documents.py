@@ -141,3 +141,14 @@ def test_the_subcutaneous_product_is_not_an_infusion_and_the_other_no_injection(
     assert found(read(encounter(as_injection)), "route.not_allowed").message == (
         "Ocrelizumab (J2350) is not given by this route: Subcutaneous injection. It is given by IV infusion."
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "size", "meant"), [("J1301", "300", "ocrelizumab (J2350)"), ("J2350", "150", "omalizumab (J2357)")]
+)
+def test_a_vial_size_of_the_drug_a_code_is_taken_for_refuses_the_code(code: str, size: str, meant: str) -> None:
+    """600 mg from two 300 mg vials is no dose of edaravone, and 150 mg vials hold no ocrelizumab."""
+    document = encounter(infused(code, 0, 60, administered=size, vials=[{"amount": size}]))
+    assert errors(document) == ["drug.look_alike"]
+    assert meant in found(read(document), "drug.look_alike").message
+    assert read(document).lines == ()

@@ -53,10 +53,10 @@ def test_only_a_line_that_is_no_encounter_makes_the_status_1(tmp_path: Path) -> 
     assert answers[1]["id"] == "broken"
 
 
-def test_blank_lines_and_a_byte_order_mark_are_no_encounters(tmp_path: Path) -> None:
+def test_each_line_has_its_answer_also_a_blank_one(tmp_path: Path) -> None:
     path = tmp_path / "from-a-spreadsheet.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(READY).encode() + b"\r\n\r\n   \n")
-    assert [each["status"] for each in run(path)[1]] == ["ready"]
+    assert [each["status"] for each in run(path)[1]] == ["ready", "invalid", "invalid"]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

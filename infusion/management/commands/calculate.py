@@ -85,13 +85,13 @@ def stored_policy(slug: str) -> PayerPolicy:
 
 
 def _lines(files: list[str]) -> Iterator[bytes]:
-    """The lines of all files, or of standard input, that hold anything; one file open at a time."""
+    """The lines of all files, or of standard input; one file open at a time."""
     if not files:
-        yield from filter(bytes.strip, sys.stdin.buffer)
+        yield from sys.stdin.buffer
     for name in files:
         try:
             with Path(name).open("rb") as stream:
-                yield from filter(bytes.strip, stream)
+                yield from stream
         except OSError as problem:
             raise CommandError(f"{name} cannot be read: {problem.strerror}.") from None
 
