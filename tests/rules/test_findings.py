@@ -75,7 +75,8 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "code.not_effective": (on("2017-12-31", sixty()), "a1", "drug", "It begins on 2018-01-01."),
     "diagnosis.not_billable": (encounter(sixty(), diagnoses=["G35.9"]), "", "diagnoses.0", "Choose a code in force"),
     "drug.look_alike": (
-        encounter(infused("J1301", 0, 60, vials=[{"amount": "300"}])), "a1", "vials.0.amount", "a size of ocrelizumab"),
+        encounter(infused("J1301", 0, 60, administered="300", vials=[{"amount": "300"}])), "a1", "vials.0.amount",
+        "a size of ocrelizumab"),
     "drug.not_given": (
         encounter(sixty(administered="0")), "a1", "administered", "None of the ocrelizumab reached the patient"),
     "drug.unknown": (encounter(sixty(drug="J0000")), "a1", "drug", "J0000 is not a drug in the reference tables"),
