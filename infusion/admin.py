@@ -121,7 +121,7 @@ class Persons(Audited, UserAdmin):
 @admin.register(Clinic, site=people)
 class Clinics(Audited):
     subject = "clinic"
-    told = ("name", "time_zone", "place_of_service", "setting", "drug", "npi", "tax_id")
+    told = fields = ("name", "time_zone", "place_of_service", "setting", "drug", "npi", "tax_id")
     list_display = ("name", "time_zone", "setting")
 
 
