@@ -25,12 +25,12 @@ from infusion.audit import AuditEvent
 from infusion.forms.encounter import Issue, Surroundings
 from infusion.forms.record import RecordEntry, without_rules
 from infusion.forms.stored import drug_text, entries_of, normal
-from infusion.forms.structure import ACT, SHOWN_ERRORS, Entries, TooMuch, act, known_entries
+from infusion.forms.structure import SHOWN_ERRORS, Entries, TooMuch, act, known_entries
 from infusion.models import Clinic, Encounter, User
 from infusion.selectors import encounter_for, facts_of, last_write, patient_named, payers
 from infusion.services.reference import shipped_reference
 from infusion.views.preview import Preview, Remark, balance_of, issues_of, preview_of
-from infusion.views.public import changed_drug, diagnosis_choices, drug_choices
+from infusion.views.public import LIVE, changed_drug, diagnosis_choices, drug_choices, pressed
 from infusion.views.record_words import PATIENT, differences, groups_of
 from payers.models import Payer
 from payers.policy import PayerPolicy, national_baseline
@@ -42,7 +42,7 @@ SAVE, HAND_OVER, CHECK, TAKE = "save", "hand-over", "check", "take-theirs"
 KEEP, TAKE_ONE = re.compile(r"keep-([0-9]{1,9})"), re.compile(r"theirs-([a-z0-9_-]{1,60})")
 ANSWERS = ("", "-day", "-turn")
 OWN_NAMES = ("client_id", "version", "csrfmiddlewaretoken")
-FRAGMENTS = {"preview-body": "#live", "encounter-page": "#encounter"}
+FRAGMENTS = {LIVE: "#live", "encounter-page": "#encounter"}
 SAVED, HANDED_OVER = "Saved as a draft.", "Handed to billing."
 FOR_BILLING = (
     "administration.not_paid", "authorization.", "drug.not_covered", "hydration.too_short", "infusion.repeat", "ndc.",
@@ -193,7 +193,7 @@ def stored_entries(stored: Encounter) -> Entries:
 
 def answer(request: HttpRequest, stored: Encounter | None) -> HttpResponse:
     """What a button or a moment's typing asks for."""
-    action = request.POST.get(ACT, "")
+    action = pressed(request, request.POST)
     if action == TAKE and stored is not None:
         return redirect(address_of(stored))
     sheet = typed_sheet(request, stored, action)

@@ -16,6 +16,7 @@ LACKS = {
     "drug.not_given": "a dose that reached the patient",
     "drug.unknown": "a known drug",
     "hydration.purpose_missing": "purpose of the hydration",
+    "drug.look_alike": "the right drug",
     "ndc.other_drug": "the right NDC",
     "route.not_allowed": "a route this drug is given by",
     "time.ambiguous": "which of two clock times",

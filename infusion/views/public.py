@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -28,7 +28,8 @@ from payers.policy import PARAMETERS, PayerPolicy, national_baseline
 from payers.selectors import policy_for
 
 CHECK = "check"
-FRAGMENTS = {"preview-body": "#live", "calculator": "#calculator"}
+LIVE = "preview-body"
+FRAGMENTS = {LIVE: "#live", "calculator": "#calculator"}
 EXAMPLE = {
     "date": "2026-03-10", "diagnosis": "G35.A", "d1-drug": "Ocrelizumab", "d1-start": "0900", "d1-stop": "1130",
     "d1-ordered": "600", "d1-administered": "600", "d1-v1-size": "300", "d1-v1-count": "2",
@@ -69,9 +70,15 @@ class Asked:
     problem: str = ""
 
 
+def pressed(request: HttpRequest, sent: QueryDict) -> str:
+    """The button that was pressed. What is sent while someone types names a button that merely has the focus."""
+    htmx = cast(HtmxDetails, request.htmx)  # type: ignore[attr-defined]
+    return "" if htmx and htmx.target == LIVE else sent.get(ACT, "")
+
+
 def read_request(request: HttpRequest) -> Asked:
     pairs = [(name, request.GET[name]) for name in request.GET]
-    action = request.GET.get(ACT, "")
+    action = pressed(request, request.GET)
     shown = frozenset(request.GET.get(SHOWN_ERRORS, "")[:2000].split())
     try:
         entries = known_entries(pairs)

@@ -6,9 +6,11 @@
   const marksAGroup = /-(drug|start|size|amount)$/;
 
   // A shorter address: an empty field says nothing, except the first one of a group, which says that the group is there.
+  // What is sent while someone types presses no button, although htmx would name the one that has the focus.
   document.addEventListener("htmx:configRequest", (event) => {
     const { parameters, elt } = event.detail;
     if (!elt.closest("#encounter-form")) return;
+    if (elt === form()) delete parameters.act;
     for (const [name, value] of Object.entries(parameters)) {
       if (value === "" && !marksAGroup.test(name)) delete parameters[name];
     }

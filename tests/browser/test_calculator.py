@@ -212,6 +212,8 @@ def test_by_keyboard_alone(page: Page):
     keys.press("Tab")
     for text in ("Ocrelizumab", "", "0900", "1130"):
         keys.type(text)
+        if text == "1130":
+            expect(page.locator("#d1-stop-note")).to_have_text("11:30 (11:30am)")
         keys.press("Tab")
     expect(page.get_by_role("button", name="Add pause")).to_be_focused()
     keys.press("Enter")
@@ -228,6 +230,22 @@ def test_by_keyboard_alone(page: Page):
     expect(page).to_have_url(re.compile("act=check"))
     expect(page.get_by_role("region", name="Preview")).to_be_focused()
     expect_lines(page, ("96365", "", "1"), ("96366", "", "1"), ("J2350", "JZ", "600"))
+
+
+def test_passing_over_an_answer_by_tab_does_not_give_it(page: Page):
+    """The next keystroke's preview carries what was typed, not the button that has the focus."""
+    page.goto(SARAH)
+    stop = field(drug(page), "Stop")
+    stop.fill("0230")
+    answer = page.get_by_role("button", name=re.compile("2:30pm")).first
+    expect(answer).to_be_visible()
+    stop.press("End")
+    stop.press("Backspace")
+    stop.press("0")
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(1000)
+    expect(stop).to_have_value("0230")
+    assert "d1-stop=14" not in page.url
 
 
 def test_enter_in_a_field_updates_and_adds_nothing(page: Page):

@@ -350,3 +350,12 @@ def test_a_database_without_tables_leaves_the_national_baseline(ask, monkeypatch
     monkeypatch.setattr(Payer._meta, "db_table", "not_there_yet")
     response = ask()
     assert lines(response) == [("96365", "", 1), ("96366", "", 1), ("J2350", "JZ", 600)]
+
+
+def test_typing_presses_no_button_though_one_has_the_focus(ask):
+    """htmx names the focused button in what the form sends; only a press may answer for the person."""
+    asked = {**SARAH, "d1-stop": "113", "act": "set:d1-stop=13:13"}
+    live = ask(asked, LIVE)
+    assert [field for field, _ in missing(live)] == ["d1-stop"]
+    assert "13%3A13" not in live.headers["HX-Replace-Url"]
+    assert "d1-stop=13%3A13" in ask(asked, WHOLE_FORM).headers["HX-Replace-Url"]

@@ -482,3 +482,14 @@ def read(entries, time_zone: str) -> RecordEntry:
     now = datetime(2026, 3, 10, 12, tzinfo=ZoneInfo(time_zone))
     around = Surroundings(shipped_reference(), now, {"": ""}, national_baseline())
     return RecordEntry({**entries, "patient_reference": "MRN-1"}, around, lambda reference: None)
+
+
+@pytest.mark.parametrize("action", ["save", "hand-over", "add-drug"])
+def test_typing_saves_nothing_though_a_button_has_the_focus(client, nurse, medicare, action):
+    client.force_login(nurse)
+    response = client.post(NEW, sent(act=action), headers=LIVE)
+    assert response.status_code == 200
+    assert not Encounter.objects.exists()
+    assert "Drug 2" not in response.content.decode()
+    client.post(NEW, sent(act="save"))
+    assert Encounter.objects.count() == 1
