@@ -24,7 +24,7 @@ def encounters_of(clinic: Clinic) -> QuerySet[Encounter]:
     """The clinic's encounters with what a list shows, newest first."""
     return (
         Encounter.objects.filter(clinic=clinic)
-        .select_related("patient", "payer", "recorded_by")
+        .select_related("patient", "payer", "recorded_by", "chair")
         .order_by("-date_of_service", "-pk")
     )
 

@@ -19,7 +19,10 @@ from payers.policy import DISCARD_REASONS, SETTINGS
 
 
 class Encounter(models.Model):
-    """One visit of one patient. `version` grows with each write; `client_id` makes a repeated submission harmless."""
+    """One visit of one patient. `version` grows with each write; `client_id` makes a repeated submission harmless.
+
+    `documentation` holds the answers to the clinic's checklist, by item.
+    """
 
     class State(models.TextChoices):
         DRAFT = "draft", "Draft"
@@ -43,6 +46,8 @@ class Encounter(models.Model):
     entered_at = models.DateTimeField()
     handed_over_at = models.DateTimeField(null=True)
     handed_over_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    chair = models.ForeignKey("infusion.Chair", models.PROTECT, null=True, related_name="encounters")
+    documentation = models.JSONField(default=dict)
 
     class Meta:
         constraints = (

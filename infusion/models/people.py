@@ -11,7 +11,10 @@ from payers.policy import SETTINGS
 
 
 class Clinic(models.Model):
-    """A site with its own patients and encounters, and what a new encounter there begins with."""
+    """A site with its own patients and encounters, and what a new encounter there begins with.
+
+    `checklist` names the items of documentation that the site asks for; `asks_witness` a second name on discarded drug.
+    """
 
     name = models.CharField(max_length=120, unique=True)
     time_zone = models.CharField(max_length=64, default="America/New_York")
@@ -20,6 +23,8 @@ class Clinic(models.Model):
     drug = models.CharField(max_length=10, blank=True)
     npi = models.CharField(max_length=10, blank=True)
     tax_id = models.CharField(max_length=10, blank=True)
+    asks_witness = models.BooleanField(default=False)
+    checklist = models.JSONField(default=list, blank=True)
 
     def __str__(self) -> str:
         return self.name

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import date
+from decimal import Decimal
 from types import ModuleType
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,9 +17,23 @@ from django.db import DatabaseError, connection, transaction
 import infusion.actions
 import payers.actions
 from infusion import audit
-from infusion.actions import Recorded, approve, hand_to_billing, return_to_nurse, save_encounter
+from infusion.actions import (
+    Ordered,
+    Recorded,
+    approve,
+    begin_order,
+    cancel_order,
+    confirm_dose,
+    document_item,
+    hand_to_billing,
+    place_order,
+    return_to_nurse,
+    save_encounter,
+    tap,
+    undo_tap,
+)
 from infusion.audit import AuditEvent, AuditHead
-from infusion.models import Approval, Clinic, User
+from infusion.models import Approval, Clinic, Encounter, Order, User
 from infusion.selectors import review_of
 from payers.actions import Departure, add_payer, draft_override, publish_override, withdraw_override
 from payers.models import Payer, PolicyOverride
@@ -32,6 +48,28 @@ ANOTHER = Departure(
     parameter="ndc_required", value=True, effective_from=date(2027, 1, 1),
     source_document="Handbook", source_read_on=date(2026, 1, 1),
 )  # fmt: skip
+
+
+def an_order(house: House) -> Ordered:
+    return Ordered(
+        patient=house.draft.patient, payer=house.draft.payer, scheduled_at=house.draft.entered_at, setting="office",
+        drug="J2350", route="iv_infusion", ordered=Decimal(600), vials=((Decimal(300), 2),),
+    )  # fmt: skip
+
+
+def placed(house: House) -> Order:
+    return place_order(by=house.people[NURSE], clinic=house.clinic, client_id=uuid4(), ordered=an_order(house))
+
+
+def begun(house: House) -> Encounter:
+    return begin_order(by=house.people[NURSE], order=placed(house))
+
+
+def tapped(house: House) -> dict[str, Any]:
+    encounter, tap_id = begun(house), uuid4()
+    tap(by=house.people[NURSE], encounter=encounter, position=0, kind="start", tap_id=tap_id)
+    return {"encounter": encounter, "tap_id": tap_id}
+
 
 Write = Callable[[House, dict[str, PolicyOverride], Recorded], object]
 # What each action tells the audit, in order: a new patient is a write of its own.
@@ -67,6 +105,43 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
             content_hash=review_of(house.with_billing).content_hash,
         ),
         ["encounter.approve"],
+    ),
+    "place an order": (
+        lambda house, rules, sarah: place_order(
+            by=house.people[NURSE], clinic=house.clinic, client_id=uuid4(), ordered=an_order(house)
+        ),
+        ["order.place"],
+    ),
+    "cancel an order": (
+        lambda house, rules, sarah: cancel_order(by=house.people[NURSE], order=placed(house), reason="Moved."),
+        ["order.place", "order.cancel"],
+    ),
+    "begin an order": (
+        lambda house, rules, sarah: begin_order(by=house.people[NURSE], order=placed(house)),
+        ["order.place", "encounter.add", "order.begin"],
+    ),
+    "tap": (
+        lambda house, rules, sarah: tap(
+            by=house.people[NURSE], encounter=begun(house), position=0, kind="start", tap_id=uuid4()
+        ),
+        ["order.place", "encounter.add", "order.begin", "tap.start"],
+    ),
+    "undo a tap": (
+        lambda house, rules, sarah: undo_tap(by=house.people[NURSE], **tapped(house)),
+        ["order.place", "encounter.add", "order.begin", "tap.start", "tap.undo"],
+    ),
+    "confirm a dose": (
+        lambda house, rules, sarah: confirm_dose(
+            by=house.people[NURSE], encounter=house.draft, version=house.draft.version, position=0,
+            administered=Decimal(599), vials=(), discards=(),
+        ),
+        ["encounter.dose"],
+    ),
+    "document an item": (
+        lambda house, rules, sarah: document_item(
+            by=house.people[NURSE], encounter=house.draft, item="access_site", text="left forearm"
+        ),
+        ["encounter.document"],
     ),
     "add a payer": (
         lambda house, rules, sarah: add_payer(by=house.people[ADMIN], slug="new", name="New"),

@@ -1,14 +1,11 @@
-"""The only writers of encounters. Each is one transaction with its audit row, and refuses what it cannot do whole.
-
-`by` is the person who acts; what they may touch is checked by the caller through `infusion.access` and the clinic
-look-ups of `infusion.selectors`.
-"""
+"""Writers of encounters: a draft saved, handed to billing, returned, approved."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -91,7 +88,7 @@ def save_encounter(
     _fill(existing, by, clinic, recorded)
     existing.save()
     _replace_administrations(existing, recorded, timezone.now())
-    return _told("encounter.save", by, existing, before)
+    return told("encounter.save", by, existing, before)
 
 
 def _create(by: User, clinic: Clinic, client_id: UUID, recorded: Recorded) -> Encounter:
@@ -106,13 +103,13 @@ def _create(by: User, clinic: Clinic, client_id: UUID, recorded: Recorded) -> En
             raise
         return twin
     _replace_administrations(encounter, recorded, encounter.entered_at)
-    return _told("encounter.add", by, encounter, None)
+    return told("encounter.add", by, encounter, None)
 
 
 @transaction.atomic
 def hand_to_billing(*, by: User, encounter: Encounter, version: int) -> Encounter:
     """Give a complete draft to billing. Refused, with what is missing, while anything blocks."""
-    current = _current(encounter, version)
+    current = current_encounter(encounter, version)
     if current.state != State.DRAFT:
         raise Refused("This encounter is with billing already.")
     errors = review_of(current).statement.errors
@@ -123,13 +120,13 @@ def hand_to_billing(*, by: User, encounter: Encounter, version: int) -> Encounte
     current.handed_over_at, current.handed_over_by = timezone.now(), by
     current.save()
     current.questions.filter(answered_at__isnull=True).update(answered_at=timezone.now())
-    return _told("encounter.hand_over", by, current, before)
+    return told("encounter.hand_over", by, current, before)
 
 
 @transaction.atomic
 def return_to_nurse(*, by: User, encounter: Encounter, version: int, question: str) -> Encounter:
     """Give an encounter back with a question."""
-    current = _current(encounter, version)
+    current = current_encounter(encounter, version)
     if current.state != State.WITH_BILLING:
         raise Refused("Only an encounter that is with billing can be returned.")
     if not question.strip():
@@ -138,7 +135,7 @@ def return_to_nurse(*, by: User, encounter: Encounter, version: int, question: s
     Question.objects.create(encounter=current, text=question.strip(), asked_by=by, asked_at=timezone.now())
     current.state, current.version = State.DRAFT, current.version + 1
     current.save()
-    return _told("encounter.return", by, current, before, reason=question.strip())
+    return told("encounter.return", by, current, before, reason=question.strip())
 
 
 @transaction.atomic
@@ -146,7 +143,7 @@ def approve(
     *, by: User, encounter: Encounter, version: int, content_hash: str, acknowledged: Iterable[str]
 ) -> Approval:
     """Approve exactly what was shown. Refused when anything changed since, or a warning is not acknowledged."""
-    current = _current(encounter, version)
+    current = current_encounter(encounter, version)
     if current.state != State.WITH_BILLING:
         raise Refused("Only an encounter that is with billing can be approved.")
     review = review_of(current)
@@ -173,7 +170,7 @@ def approve(
         statement=review.statement_text,
         content_hash=review.content_hash,
     )
-    _told("encounter.approve", by, current, before, approval=approval.content_hash)
+    told("encounter.approve", by, current, before, approval=approval.content_hash)
     return approval
 
 
@@ -192,9 +189,10 @@ def _locked(clinic: Clinic, *, public_id: UUID | None = None, client_id: UUID | 
     return mine.filter(client_id=client_id).first() if client_id is not None else None
 
 
-def _current(encounter: Encounter, version: int) -> Encounter:
+def current_encounter(encounter: Encounter, version: int | None = None) -> Encounter:
+    """The encounter as it is stored, locked. Raises Stale when it is no longer the version that was shown."""
     current = Encounter.objects.select_for_update().select_related("clinic", "payer").get(pk=encounter.pk)
-    if current.version != version:
+    if version is not None and current.version != version:
         raise Stale(current)
     return current
 
@@ -244,7 +242,7 @@ def _patient(by: User, clinic: Clinic, recorded: Recorded) -> Patient:
 
 def _replace_administrations(encounter: Encounter, recorded: Recorded, now: datetime) -> None:
     """Write the administrations as they are now. A time that did not change keeps when it was first entered."""
-    entered = _entered_times(encounter)
+    entered, witnesses = _entered_times(encounter), _witnesses(encounter)
     encounter.administrations.all().delete()
     reasons = recorded.late_reasons or {}
     for position, each in enumerate(recorded.facts.administrations):
@@ -266,46 +264,66 @@ def _replace_administrations(encounter: Encounter, recorded: Recorded, now: date
             for n, vial in enumerate(each.vials)
         )  # fmt: skip
         Discard.objects.bulk_create(
-            Discard(administration=row, position=n, amount=discard.amount, reason=discard.reason)
+            Discard(
+                administration=row,
+                position=n,
+                amount=discard.amount,
+                reason=discard.reason,
+                witness_id=witnesses.get((position, n, discard.amount, discard.reason)),
+            )
             for n, discard in enumerate(each.discards)
         )
 
 
-EnteredTimes = dict[tuple[tuple[int, ...], str, datetime], datetime]
+Place = tuple[int, ...]
+EnteredTimes = dict[tuple[Place, str, datetime], tuple[datetime, datetime]]
 
 
 def _entered_times(encounter: Encounter) -> EnteredTimes:
+    """By place and minute, the instant that is stored and when it was entered: a form knows minutes, a tap seconds."""
     times: EnteredTimes = {}
     for row in encounter.administrations.prefetch_related("pauses"):
-        places: list[tuple[tuple[int, ...], Administration | Pause]] = [((row.position,), row)]
+        places: list[tuple[Place, Administration | Pause]] = [((row.position,), row)]
         places += [((row.position, pause.position), pause) for pause in row.pauses.all()]
         for place, timed in places:
             for end in ("started", "stopped"):
                 happened, entered = getattr(timed, f"{end}_at"), getattr(timed, f"{end}_entered_at")
                 if happened and entered:
-                    times[place, end, happened] = entered
+                    times[place, end, _minute(happened)] = happened, entered
     return times
 
 
 def _stamped(
-    timed: facts.Administration | facts.Pause,
-    place: tuple[int, ...],
-    clinic: Clinic,
-    entered: EnteredTimes,
-    now: datetime,
+    timed: facts.Administration | facts.Pause, place: Place, clinic: Clinic, entered: EnteredTimes, now: datetime
 ) -> dict[str, datetime | None]:
     stamps: dict[str, datetime | None] = {}
     for end, recorded in (("started", timed.start), ("stopped", timed.stop)):
         happened = _instant(recorded, clinic)
-        stamps[f"{end}_at"] = happened
-        stamps[f"{end}_entered_at"] = entered.get((place, end, happened), now) if happened else None
+        known = entered.get((place, end, _minute(happened))) if happened else None
+        same = known is not None and (happened == known[0] or happened == _minute(known[0]))
+        stamps[f"{end}_at"] = known[0] if known and same else happened
+        stamps[f"{end}_entered_at"] = (known[1] if known and same else now) if happened else None
     return stamps
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
+
+
+def _witnesses(encounter: Encounter) -> dict[tuple[int, int, Decimal, str], int]:
+    """Who saw which discard being thrown away."""
+    rows = Discard.objects.filter(administration__encounter=encounter, witness__isnull=False)
+    return {
+        (row.administration.position, row.position, row.amount, row.reason): row.witness_id
+        for row in rows.select_related("administration")
+        if row.witness_id is not None
+    }
 
 
 # Audit ----------------------------------------------------------------------------------------------------------------
 
 
-def _told(
+def told(
     action: str, by: User, encounter: Encounter, before: dict[str, Any] | None, *, reason: str = "", **more: Any
 ) -> Encounter:
     """Record the write, and hand back the encounter as it is stored now."""
@@ -334,6 +352,9 @@ def document_of(encounter: Encounter) -> dict[str, Any]:
         "record": encounter_document(facts_of(encounter)),
         "entered": [_entered_document(row) for row in rows],
         "late_reasons": [row.late_reason for row in rows],
+        "witnesses": [[each.witness_id for each in row.discards.all()] for row in rows],
+        "chair": encounter.chair.label if encounter.chair else None,
+        "documentation": encounter.documentation,
         "questions": [
             {
                 "text": each.text,

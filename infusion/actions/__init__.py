@@ -1,0 +1,49 @@
+"""The only writers. Each is one transaction with its audit row, and refuses what it cannot do whole.
+
+`by` is the person who acts; what they may touch is checked by the caller through `infusion.access` and the clinic
+look-ups of `infusion.selectors`.
+"""
+
+from infusion.actions.chair import (
+    Late,
+    Ordered,
+    begin_order,
+    cancel_order,
+    confirm_dose,
+    document_item,
+    place_order,
+    tap,
+    undo_tap,
+)
+from infusion.actions.encounters import (
+    Recorded,
+    Refused,
+    Stale,
+    approve,
+    document_of,
+    hand_to_billing,
+    return_to_nurse,
+    save_encounter,
+    warning_key,
+)
+
+__all__ = [
+    "Late",
+    "Ordered",
+    "Recorded",
+    "Refused",
+    "Stale",
+    "approve",
+    "begin_order",
+    "cancel_order",
+    "confirm_dose",
+    "document_item",
+    "document_of",
+    "hand_to_billing",
+    "place_order",
+    "return_to_nurse",
+    "save_encounter",
+    "tap",
+    "undo_tap",
+    "warning_key",
+]
