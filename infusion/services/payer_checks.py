@@ -142,7 +142,7 @@ def _tell_unverified_rules(lines: Sequence[ServiceLine], rules: Rules, findings:
             "policy.unverified",
             field=reading.path,
             label=PARAMETERS[reading.name].label,
-            value=reading.words.lower(),
+            value=reading.words[:1].lower() + reading.words[1:],
             payer=reading.whose,
             source=reading.source,
             lines=", ".join(resting) or "this claim",
