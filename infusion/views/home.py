@@ -7,6 +7,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -15,6 +16,7 @@ from django.views.decorators.http import require_safe
 
 from infusion.access import ADMIN, BILLING, NURSE, allow, roles_of
 from infusion.models import Clinic, Encounter, User
+from infusion.selectors import encounters_of
 from infusion.services.reference import in_force, shipped_reference
 from infusion.services.words import counted
 from infusion.views.few_words import lacking
@@ -34,6 +36,7 @@ from infusion.worklist import (
 )
 
 ROWS_ON_A_PAGE = 50
+ROWS_LATELY = 10
 DESK = (WITH_BILLING, WARNINGS, BLOCKED, ASKED, BACK, NO_STOP, APPROVED, ALL)
 EMPTY = {
     TODAY: "No infusion is recorded for today, and no older draft is unfinished.",
@@ -87,10 +90,11 @@ def encounters(request: HttpRequest) -> HttpResponse:
     assert isinstance(user, User)  # noqa: S101  narrows the type; only a person with a clinic has a role
     worklist = worklist_of(user)
     names = views_of(user)
-    name = request.GET.get("view", "")
-    name = name if name in names else names[0]
+    asked = request.GET.get("view", "")
+    name = asked if asked in names else names[0]
     page = Paginator(worklist.encounters(name), ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
     items = worklist.items(worklist.with_record(page.object_list))
+    lately = [] if asked else worklist.items(worklist.with_record(latest_beside(worklist, items)))
     return render(
         request,
         "infusion/home/page.html",
@@ -100,11 +104,18 @@ def encounters(request: HttpRequest) -> HttpResponse:
             "views": strip(worklist, names, name),
             "page": page,
             "rows": [row_of(item, name, roles_of(user)) for item in items],
+            "lately": [row_of(item, name, roles_of(user)) for item in lately],
             "empty": EMPTY[name],
             "today": worklist.today,
             "may_record": NURSE in roles_of(user),
         },
     )
+
+
+def latest_beside(worklist: Worklist, shown: list[Item]) -> QuerySet[Encounter]:
+    """The newest encounters that a home does not show already, whatever became of them."""
+    others = encounters_of(worklist.clinic).exclude(pk__in=[item.encounter.pk for item in shown])
+    return others.order_by("-pk")[:ROWS_LATELY]
 
 
 def worklist_of(user: User) -> Worklist:

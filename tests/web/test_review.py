@@ -173,6 +173,22 @@ def test_an_admin_sees_every_encounter_and_no_form(client: Client, make: Make, a
 # Lists ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("role", "ends"), [("nurse", "/"), ("biller", "/review/?view=with-billing")])
+def test_every_home_ends_with_the_newest_of_the_others(
+    client: Client, make: Make, request: pytest.FixtureRequest, role: str, ends: str
+) -> None:
+    """An infusion of an older day that was handed over, and one still open, stay in sight with their state."""
+    handed, draft = make(), make("MRN-2", handed=False)
+    client.force_login(request.getfixturevalue(role))
+    response = client.get("/encounters/")
+    shown = {row.encounter.pk: row for row in (*response.context["rows"], *response.context["lately"])}
+    assert set(shown) == {handed.pk, draft.pk}
+    assert [shown[each.pk].state.words for each in (handed, draft)] == ["With billing", "Draft"]
+    assert shown[handed.pk].address.endswith(f"{handed.public_id}{ends}")
+    assert client.get(shown[handed.pk].address).status_code == 200
+    assert client.get("/encounters/?view=all").context["lately"] == []
+
+
 @time_machine.travel(datetime(2026, 3, 11, 3, 30, tzinfo=UTC), tick=False)
 def test_a_nurse_sees_the_clinics_day_and_older_drafts(
     client: Client, make: Make, nurse: User, biller: User, clinic: Clinic, sarah: Recorded
