@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from infusion import audit
-from infusion.models import Administration, Clinic, Encounter, Patient
+from infusion.models import Administration, Clinic, Encounter, Patient, WorkingCopy
 from infusion.services import facts
 from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.label import PastDose
 from infusion.services.lines import Statement
 from infusion.services.wire import encounter_document, statement_document
 from payers.models import Payer
@@ -50,6 +52,43 @@ def last_write(encounter: Encounter) -> audit.AuditEvent | None:
 
 def patient_named(clinic: Clinic, reference: str) -> Patient | None:
     return Patient.objects.filter(clinic=clinic, reference=reference.strip()).first()
+
+
+def copies_of(user: Any, encounter: Encounter | None = None) -> QuerySet[WorkingCopy]:
+    """What a person typed and did not save, of an encounter or of ones that were never saved, newest first."""
+    mine = WorkingCopy.objects.filter(person=user).order_by("-kept_at")
+    if encounter is not None:
+        return mine.filter(client_id=encounter.client_id)
+    saved = Encounter.objects.filter(clinic=user.clinic, client_id=OuterRef("client_id"))
+    return mine.filter(~Exists(saved), encounter__isnull=True)
+
+
+def past_doses(patient: Patient | None, except_for: Encounter | None = None) -> tuple[PastDose, ...]:
+    """What a patient was given at earlier visits to the clinic, one dose for each visit and drug."""
+    if patient is None or patient.pk is None:
+        return ()
+    rows = Administration.objects.filter(
+        encounter__patient=patient, encounter__clinic=patient.clinic_id, administered__gt=0
+    )
+    if except_for is not None:
+        rows = rows.exclude(encounter=except_for)
+    doses: dict[tuple[int, date, str], Decimal] = {}
+    for visit, on, drug, amount in rows.values_list(
+        "encounter_id", "encounter__date_of_service", "drug", "administered"
+    ):
+        doses[visit, on, drug] = doses.get((visit, on, drug), Decimal(0)) + (amount or Decimal(0))
+    return tuple(PastDose(on, drug, amount) for (_, on, drug), amount in doses.items())
+
+
+def orders_of(clinic: Clinic) -> QuerySet[Order]:
+    """The clinic's orders that were not taken off the day, in the order of their times."""
+    mine = Order.objects.filter(clinic=clinic, cancelled_at__isnull=True)
+    return mine.select_related("patient", "payer", "chair", "encounter", "placed_by")
+
+
+def order_for(user: Any, public_id: UUID) -> Order | None:
+    """The order of that id in the person's own clinic, or None."""
+    return Order.objects.filter(clinic=user.clinic, public_id=public_id).first()
 
 
 def todays_encounters(clinic: Clinic, today: date) -> QuerySet[Encounter]:

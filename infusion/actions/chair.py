@@ -17,7 +17,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from infusion import audit
-from infusion.actions.encounters import Recorded, Refused, State, current_encounter, document_of, save_encounter, told
+from infusion.actions.encounters import (
+    Recorded,
+    Refused,
+    State,
+    current_encounter,
+    document_of,
+    keep_patient,
+    save_encounter,
+    told,
+)
 from infusion.models import Administration, Chair, Clinic, Encounter, Order, Patient, Pause, Tap, User, Vial
 from infusion.models.encounter import Discard
 from infusion.services import facts
@@ -28,7 +37,10 @@ Kind = Tap.Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ordered:
-    """What a prescriber ordered for one visit. Amounts in mg; `vials` are (labelled amount, count)."""
+    """What a prescriber ordered for one visit. Amounts in mg; `vials` are (labelled amount, count).
+
+    A patient who is not stored yet is added with the order.
+    """
 
     patient: Patient
     payer: Payer
@@ -50,8 +62,10 @@ def place_order(*, by: User, clinic: Clinic, client_id: UUID, ordered: Ordered) 
     existing = Order.objects.filter(clinic=clinic, client_id=client_id).first()
     if existing is not None:
         return existing
+    who = ordered.patient
+    patient = keep_patient(by, clinic, who.reference, name=who.name, birth_date=who.birth_date)
     order = Order.objects.create(
-        clinic=clinic, client_id=client_id, patient=ordered.patient, payer=ordered.payer,
+        clinic=clinic, client_id=client_id, patient=patient, payer=ordered.payer,
         scheduled_at=ordered.scheduled_at, chair=ordered.chair, setting=ordered.setting,
         diagnoses=list(ordered.diagnoses), drug=ordered.drug, route=ordered.route, ordered=ordered.ordered,
         vials=[[f"{amount:f}", count] for amount, count in ordered.vials], premedication=list(ordered.premedication),

@@ -59,6 +59,7 @@ class Recorded:
     sex: str = ""
     place_of_service: str = ""
     late_reasons: Mapping[str, str] | None = None
+    documentation: Mapping[str, str] | None = None
 
 
 @transaction.atomic
@@ -198,12 +199,17 @@ def current_encounter(encounter: Encounter, version: int | None = None) -> Encou
 
 
 def _fill(encounter: Encounter, by: User, clinic: Clinic, recorded: Recorded) -> None:
-    encounter.patient = _patient(by, clinic, recorded)
+    encounter.patient = keep_patient(
+        by, clinic, recorded.patient_reference, name=recorded.patient_name, birth_date=recorded.birth_date,
+        sex=recorded.sex,
+    )  # fmt: skip
     encounter.payer = recorded.payer
     encounter.setting = recorded.facts.setting
     encounter.place_of_service = recorded.place_of_service
     encounter.date_of_service = recorded.date_of_service
     encounter.diagnoses = list(recorded.facts.diagnoses)
+    if recorded.documentation is not None:
+        encounter.documentation = {item: text for item, text in recorded.documentation.items() if text}
     visit = recorded.facts.visit or facts.Visit()
     encounter.visit_started_at = _instant(visit.start, clinic)
     encounter.visit_stopped_at = _instant(visit.stop, clinic)
@@ -221,16 +227,18 @@ def _instant(moment: datetime | None, clinic: Clinic) -> datetime | None:
         ) from None
 
 
-def _patient(by: User, clinic: Clinic, recorded: Recorded) -> Patient:
+def keep_patient(
+    by: User, clinic: Clinic, reference: str, *, name: str = "", birth_date: date | None = None, sex: str = ""
+) -> Patient:
     """The patient of that reference, made when new, completed when a name or birth date was empty."""
-    reference = recorded.patient_reference.strip()
+    reference = reference.strip()
     patient = patient_named(clinic, reference)
     before = _patient_document(patient) if patient else None
     if patient is None:
         patient = Patient(clinic=clinic, reference=reference)
-    for name, value in (("name", recorded.patient_name), ("birth_date", recorded.birth_date), ("sex", recorded.sex)):
-        if value and not getattr(patient, name):
-            setattr(patient, name, value)
+    for attribute, value in (("name", name), ("birth_date", birth_date), ("sex", sex)):
+        if value and not getattr(patient, attribute):
+            setattr(patient, attribute, value)
     if _patient_document(patient) != before:
         patient.save()
         audit.record(
