@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from infusion import audit
-from infusion.models import Administration, Clinic, Encounter, Patient, WorkingCopy
+from infusion.models import Administration, Clinic, Encounter, Order, Patient, WorkingCopy
 from infusion.services import facts
 from infusion.services.calculate import calculate, shipped_reference
 from infusion.services.label import PastDose
