@@ -44,8 +44,10 @@ test-postgres: setup chromium
 coverage: setup
 	@$(BIN)/pytest $(PYTEST) tests/rules --cov --cov-report=term-missing
 
-chromium:
+# libatomic1 is what the browser driver's own runtime asks of a bare Debian.
+chromium: setup
 	@command -v chromium >/dev/null || .ci/ensure chromium
+	@$(BIN)/playwright --version >/dev/null 2>&1 || .ci/ensure libatomic1
 
 lint: setup
 	@$(BIN)/ruff check --quiet .
