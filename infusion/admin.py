@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account import views as account
+from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -22,6 +23,8 @@ from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 
 from infusion import audit
+from infusion.actions import drop_copies_of
+from infusion.documentation import CHOICES
 from infusion.models import Clinic, User
 
 
@@ -108,6 +111,11 @@ class Persons(Audited, UserAdmin):
         with transaction.atomic():
             return super().user_change_password(request, id, form_url)
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if "clinic" in form.changed_data:
+            drop_copies_of(form.instance)
+
     # The site itself wraps this page, and lets nobody but superusers in.
     user_change_password.admin_site = people  # type: ignore[attr-defined]
 
@@ -118,10 +126,26 @@ class Persons(Audited, UserAdmin):
         return super().log_change(request, obj, message)
 
 
+class ClinicForm(forms.ModelForm):
+    """The checklist as boxes to tick; none ticked asks for all of it."""
+
+    checklist = forms.MultipleChoiceField(
+        label="Documentation", choices=CHOICES, required=False, widget=forms.CheckboxSelectMultiple,
+        help_text="What nurses are asked to document. With no box ticked all of it is asked for.",
+    )  # fmt: skip
+
+    class Meta:
+        model = Clinic
+        fields = ("checklist",)
+
+
 @admin.register(Clinic, site=people)
 class Clinics(Audited):
     subject = "clinic"
-    told = fields = ("name", "time_zone", "place_of_service", "setting", "drug", "npi", "tax_id")
+    form = ClinicForm
+    told = fields = (
+        "name", "time_zone", "place_of_service", "setting", "drug", "npi", "tax_id", "asks_witness", "checklist",
+    )  # fmt: skip
     list_display = ("name", "time_zone", "setting")
 
 

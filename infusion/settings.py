@@ -132,6 +132,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "infusion.sign_in.NothingStays",
+    "infusion.idle.EndsWhenIdle",
     # Every page asks for a sign-in unless its view says login_not_required.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "infusion.access.ClosedUnlessMarked",
@@ -156,6 +157,9 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_LOGOUT_ON_GET = False
+# Minutes without a key or a tap after which a sign-in ends: of nurses, who share tablets, and of everyone else.
+INFUSION_IDLE_MINUTES_SHARED = env.int("INFUSION_IDLE_MINUTES_SHARED", default=10)
+INFUSION_IDLE_MINUTES = env.int("INFUSION_IDLE_MINUTES", default=15)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -173,6 +177,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "infusion.sign_in.roles",
+                "infusion.idle.context",
             ],
         },
     },

@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from infusion.admin import people
 from infusion.views.encounters import encounter, new_encounter
 from infusion.views.home import encounters
+from infusion.views.kept import keep, session, throw_away
 from infusion.views.public import calculator, rules_page
 from infusion.views.review import approve, review, send_back
 
@@ -13,6 +14,7 @@ accounts: list[URLPattern] = [
     path("logout/", account.logout, name="account_logout"),
     path("inactive/", account.account_inactive, name="account_inactive"),
     path("signup/", account.signup, name="account_signup"),
+    path("session/", session, name="session"),
     path("password/change/", account.password_change, name="account_change_password"),
 ]
 
@@ -23,6 +25,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", people.urls),
     path("encounters/", encounters, name="encounters"),
     path("encounters/new/", new_encounter, name="encounter-new"),
+    path("encounters/kept/", keep, name="keep"),
+    path("encounters/kept/thrown-away/", throw_away, name="throw-away"),
     path("encounters/<uuid:public_id>/", encounter, name="encounter"),
     path("encounters/<uuid:public_id>/review/", review, name="review"),
     path("encounters/<uuid:public_id>/review/approve/", approve, name="approve"),

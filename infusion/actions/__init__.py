@@ -26,6 +26,7 @@ from infusion.actions.encounters import (
     save_encounter,
     warning_key,
 )
+from infusion.actions.working_copy import drop_copies_of, drop_copy, keep_copy
 
 __all__ = [
     "Late",
@@ -39,7 +40,10 @@ __all__ = [
     "confirm_dose",
     "document_item",
     "document_of",
+    "drop_copies_of",
+    "drop_copy",
     "hand_to_billing",
+    "keep_copy",
     "place_order",
     "return_to_nurse",
     "save_encounter",

@@ -6,7 +6,7 @@ entries, so that saving an encounter as it was opened changes none of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import cast
@@ -14,8 +14,10 @@ from typing import cast
 from django import forms
 
 from infusion.amount_entry import plain_amount
+from infusion.documentation import Item
+from infusion.forms.documentation import LATE_REASONS, DocumentationForm
 from infusion.forms.encounter import DrugEntry, EncounterEntry, Issue, Surroundings
-from infusion.forms.fields import AmountField, DrugField
+from infusion.forms.fields import AmountField, DrugField, SelectField
 from infusion.forms.parts import DrugForm, Part
 from infusion.forms.patient import BirthDateField, PatientForm
 from infusion.forms.rules import PREFIX as RULES
@@ -31,8 +33,7 @@ TOO_FINE = "{label}: amounts are kept to a thousandth of a mg. Three decimals ar
 SINGLE_DOSE = {"single": True, "multi": False}
 CONTAINER = {True: "single", False: "multi", None: ""}
 KEPT_OF_VIALS = {"ndc": 14, "lot": 40, "expires": 10, "belongs": 40, "container": 6}
-KEPT_OF_DRUG = {"late_reason": 200}
-LABELS = {"order": 40, "access": 40, "access_reason": 200}
+LABELS = {"order": 40, "access": 40, "access_reason": 200, "late_reason": 200}
 """Selects that also take a label which came with a stored record, and how long it may be."""
 
 Choices = list[tuple[str, str]]
@@ -46,6 +47,8 @@ def without_rules(entries: Entries) -> Entries:
 
 class RecordedDrugForm(DrugForm):
     """A drug by its name. A label of a stored record stays among the choices."""
+
+    late_reason = SelectField(label="Entered late, because", choices=list(LATE_REASONS.items()))
 
     def __init__(self, entries: Mapping[str, str], prefix: str) -> None:
         super().__init__(entries, prefix)
@@ -96,8 +99,7 @@ class RecordedDrug(DrugEntry):
 
     def kept(self) -> Iterator[tuple[str, str]]:
         """The hidden entries of this drug."""
-        names = [f"{self.id}-{name}" for name in KEPT_OF_DRUG]
-        names += [f"{self.id}-v{row.number}-{name}" for row in self.vials for name in KEPT_OF_VIALS]
+        names = [f"{self.id}-v{row.number}-{name}" for row in self.vials for name in KEPT_OF_VIALS]
         for name in names:
             if self.entries.get(name):
                 yield name, self.entries[name]
@@ -108,8 +110,11 @@ class RecordEntry(EncounterEntry):
 
     drug_class = RecordedDrug
 
-    def __init__(self, entries: Entries, around: Surroundings, patient_named: PatientLookup) -> None:
+    def __init__(
+        self, entries: Entries, around: Surroundings, patient_named: PatientLookup, items: Iterable[Item] = ()
+    ) -> None:
         super().__init__(entries, around)
+        self.documentation = DocumentationForm(entries, items)
         self.patient_form = PatientForm(entries)
         birth_date = self.patient_form.fields["birth_date"]
         assert isinstance(birth_date, BirthDateField)  # noqa: S101  narrows the type
@@ -127,6 +132,7 @@ class RecordEntry(EncounterEntry):
         yield self.head
         for drug in self.drugs:
             yield from drug.parts
+        yield self.documentation
 
     @property
     def names_typed(self) -> bool:
@@ -187,6 +193,7 @@ class RecordEntry(EncounterEntry):
 
     def _read_patient(self) -> None:
         self._unread(self.patient_form)
+        self._unread(self.documentation)
         form, known = self.patient_form, self.patient
         if self.reference:
             new = "New here." if self.names_typed else "New here. Enter the name below."

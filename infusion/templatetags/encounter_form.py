@@ -47,6 +47,12 @@ def control(context: dict[str, Any], part: Part, name: str, *, oob: bool = False
     return part.fields[name].widget.render(full, part.text(name), attrs)
 
 
+@register.inclusion_tag("infusion/encounter/_task_note.html", takes_context=True)
+def task_note(context: dict[str, Any], name: str) -> dict[str, Any]:
+    """The note of a field whose label stands elsewhere."""
+    return {**note_of(context, name), **way_back(context)}
+
+
 @register.inclusion_tag("infusion/encounter/_notes.html", takes_context=True)
 def entry_notes(context: dict[str, Any]) -> dict[str, Any]:
     """The notes of all fields, to be put in place beside what is being typed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -20,18 +21,21 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.middleware import HtmxDetails
 
 from infusion.access import ADMIN, BILLING, NURSE, allow, roles_of
-from infusion.actions import Recorded, Refused, Stale, hand_to_billing, save_encounter
+from infusion.actions import Recorded, Refused, Stale, drop_copy, hand_to_billing, save_encounter
 from infusion.audit import AuditEvent
+from infusion.documentation import FIELD_PREFIX, Checklist, asked_of, checklist, checklist_of, prescriber_of
 from infusion.forms.encounter import Issue, Surroundings
 from infusion.forms.record import RecordEntry, without_rules
 from infusion.forms.stored import drug_text, entries_of, normal
 from infusion.forms.structure import SHOWN_ERRORS, Entries, TooMuch, act, known_entries
-from infusion.models import Clinic, Encounter, User
+from infusion.late import entered_late
+from infusion.models import Clinic, Encounter, User, WorkingCopy
 from infusion.selectors import encounter_for, facts_of, last_write, patient_named, payers
 from infusion.services.reference import shipped_reference
 from infusion.views.preview import Preview, Remark, balance_of, issues_of, preview_of
 from infusion.views.public import LIVE, changed_drug, diagnosis_choices, drug_choices, pressed
-from infusion.views.record_words import PATIENT, differences, groups_of
+from infusion.views.record_words import DOCUMENTATION, PATIENT, differences, groups_of
+from infusion.views.taken_up import offers, taken_up, when_kept
 from payers.models import Payer
 from payers.policy import PayerPolicy, national_baseline
 from payers.selectors import day_in_words, policy_for
@@ -39,6 +43,7 @@ from payers.selectors import day_in_words, policy_for
 State = Encounter.State
 
 SAVE, HAND_OVER, CHECK, TAKE = "save", "hand-over", "check", "take-theirs"
+ASKED_LATE = "asked_why_late"
 KEEP, TAKE_ONE = re.compile(r"keep-([0-9]{1,9})"), re.compile(r"theirs-([a-z0-9_-]{1,60})")
 ANSWERS = ("", "-day", "-turn")
 OWN_NAMES = ("client_id", "version", "csrfmiddlewaretoken")
@@ -66,6 +71,9 @@ class Sheet:
     refusal: str = ""
     handed: bool = False
     inexact: bool = False
+    copy: WorkingCopy | None = None
+    late: frozenset[str] = frozenset()
+    late_asked: list[str] = field(default_factory=list)
 
     payers: dict[str, Payer] = field(init=False)
     payer: Payer | None = field(init=False)
@@ -77,6 +85,8 @@ class Sheet:
         self.payer = self.payers.get(self.entries.get("payer", ""))
         self.policy = policy_for(self.payer) if self.payer else national_baseline()
         self.entry = read_entries(self.entries, self.clinic, self.payers, self.policy)
+        known = facts_of(self.stored) if self.stored else None
+        self.late |= entered_late(self.entry.encounter(), known, timezone.now())
 
     @property
     def address(self) -> str:
@@ -113,7 +123,24 @@ class Sheet:
             date_of_service=entry.date_of_service,
             place_of_service=self._place_of_service(),
             late_reasons=entry.late_reasons,
+            documentation={**self._documented(), **entry.documentation.answers},
         )
+
+    def checklist(self) -> Checklist:
+        """The documentation as it stands in the form."""
+        recorded_by = self.stored.recorded_by if self.stored else cast(User, self.request.user)
+        return checklist(
+            self.clinic, replace(self.entry.encounter(), id=self._id()), self.entry.documentation.answers,
+            patient=self.entry.patient, nurse=recorded_by,
+            prescriber=prescriber_of(self.stored) if self.stored else "",
+        )  # fmt: skip
+
+    def _id(self) -> str:
+        return str(self.stored.public_id) if self.stored else ""
+
+    def _documented(self) -> dict[str, str]:
+        """Also the answers that the clinic no longer asks for."""
+        return dict(self.stored.documentation) if self.stored else {}
 
     def _place_of_service(self) -> str:
         if self.stored is not None and self.stored.setting == self.entry.setting:
@@ -124,7 +151,7 @@ class Sheet:
 def read_entries(entries: Entries, clinic: Clinic, known: dict[str, Payer], policy: PayerPolicy) -> RecordEntry:
     names = {"": "Choose the payer", **{slug: payer.name for slug, payer in known.items()}}
     around = Surroundings(shipped_reference(), clinic_now(clinic), names, policy)
-    return RecordEntry(entries, around, partial(patient_named, clinic))
+    return RecordEntry(entries, around, partial(patient_named, clinic), asked_of(clinic))
 
 
 def clinic_now(clinic: Clinic) -> datetime:
@@ -157,6 +184,9 @@ def new_encounter(request: HttpRequest) -> HttpResponse:
     entries = {"setting": clinic.setting, "date": today.isoformat()}
     if clinic.drug:
         entries["d1-drug"] = drug_text(clinic.drug, shipped_reference(), today)
+    copy = taken_up(request, None)
+    if copy is not None:
+        return form_page(Sheet(request, clinic, copy.entries, copy.client_id, copy.version, copy=copy))
     sheet = Sheet(request, clinic, entries, uuid4(), 0, focus="patient_reference")
     return form_page(sheet)
 
@@ -175,6 +205,12 @@ def encounter(request: HttpRequest, public_id: UUID) -> HttpResponse:
     sheet = sheet_of(request, stored)
     if stored.state != State.DRAFT:
         return recorded_page(sheet)
+    copy = taken_up(request, stored)
+    if copy is not None:
+        return form_page(Sheet(request, stored.clinic, copy.entries, copy.client_id, copy.version, stored, copy=copy))
+    if request.session.get(ASKED_LATE, "").startswith(str(stored.public_id)):
+        sheet.late = frozenset(request.session.pop(ASKED_LATE).split()[1:])
+        sheet.late_asked = [drug.title for drug in sheet.entry.drugs if drug.id in sheet.late]
     sheet.inexact = not sheet.entry.issues and normal(sheet.entry.encounter()) != normal(facts_of(stored))
     sheet.handed = request.GET.get(CHECK) == HAND_OVER
     return form_page(sheet, checked=sheet.handed)
@@ -188,7 +224,8 @@ def sheet_of(request: HttpRequest, stored: Encounter) -> Sheet:
 def stored_entries(stored: Encounter) -> Entries:
     reasons = {f"a{row.position + 1}": row.late_reason for row in stored.administrations.all()}
     entries = entries_of(facts_of(stored), shipped_reference(), reasons)
-    return {**entries, "payer": stored.payer.slug, "patient_reference": stored.patient.reference}
+    answers = {f"{FIELD_PREFIX}{item}": text for item, text in stored.documentation.items()}
+    return {**entries, **answers, "payer": stored.payer.slug, "patient_reference": stored.patient.reference}
 
 
 def answer(request: HttpRequest, stored: Encounter | None) -> HttpResponse:
@@ -248,7 +285,11 @@ def save(sheet: Sheet, *, hand_over: bool) -> HttpResponse:
     recorded, by = sheet.recorded(), cast(User, sheet.request.user)
     try:
         saved = written(sheet, recorded, by)
+        drop_copy(by=by, client_id=saved.client_id)
+        unexplained = sorted(sheet.late - {name for name, reason in sheet.entry.late_reasons.items() if reason})
         if not hand_over:
+            if unexplained:
+                sheet.request.session[ASKED_LATE] = " ".join([str(saved.public_id), *unexplained])
             messages.success(sheet.request, SAVED)
             return redirect(address_of(saved))
         return handed_over(sheet, saved, by)
@@ -281,6 +322,9 @@ def handed_over(sheet: Sheet, saved: Encounter, by: User) -> HttpResponse:
         except Refused:
             return redirect(f"{address_of(saved)}?{CHECK}={HAND_OVER}")
     messages.success(sheet.request, HANDED_OVER)
+    missing = checklist_of(saved, facts_of(saved)).still_missing
+    if missing:
+        messages.warning(sheet.request, f"{missing} The lines do not hang on it; a review by the payer may.")
     return redirect("encounters")
 
 
@@ -301,7 +345,18 @@ def is_same(stored: Encounter, recorded: Recorded) -> bool:
         and recorded.patient_name in ("", patient.name)
         and recorded.birth_date in (None, patient.birth_date)
         and normal(facts_of(stored)) == normal(replace(recorded.facts, id=""))
+        and (recorded.documentation is None or answered(recorded.documentation) == answered(stored.documentation))
+        and [row.late_reason for row in stored.administrations.all()] == late_reasons_of(recorded)
     )
+
+
+def answered(answers: Mapping[str, str]) -> dict[str, str]:
+    return {item: text for item, text in answers.items() if text}
+
+
+def late_reasons_of(recorded: Recorded) -> list[str]:
+    reasons = recorded.late_reasons or {}
+    return [reasons.get(each.id, "") for each in recorded.facts.administrations]
 
 
 # What is shown -------------------------------------------------------------------------------------------------------
@@ -356,6 +411,12 @@ def form_context(sheet: Sheet, preview: Preview, issues: list[Issue] | None, *, 
         "version": sheet.version,
         "stored": stored,
         "question": open_question(stored) if stored else None,
+        "offers": offers(sheet.request, stored, sheet.clinic) if sheet.request.method != "POST" else [],
+        "kept": when_kept(sheet.copy, sheet.clinic) if sheet.copy else "",
+        "late": sheet.late,
+        "late_asked": sheet.late_asked,
+        "documentation_open": stored is not None,
+        "documentation": sheet.checklist(),
         "conflict": conflict_context(sheet) if sheet.is_stale else None,
     }
 
@@ -403,7 +464,8 @@ def recorded_page(sheet: Sheet) -> HttpResponse:
         "stored": stored,
         "entry": sheet.entry,
         "preview": sheet.preview(),
-        "groups": [group for group in groups_of(sheet.entry) if group.title != PATIENT],
+        "groups": [group for group in groups_of(sheet.entry) if group.title not in (PATIENT, DOCUMENTATION)],
+        "documentation": checklist_of(stored, facts_of(stored)),
         "handed": f"{by.signature}, {when_in_words(at, ZoneInfo(sheet.clinic.time_zone))}" if by and at else "",
     }
     return private(render(sheet.request, "infusion/encounter/recorded.html", context))

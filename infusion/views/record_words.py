@@ -13,7 +13,7 @@ from infusion.forms.parts import Part
 from infusion.forms.record import RecordEntry
 from infusion.forms.times import Echo
 
-PATIENT = "Patient"
+PATIENT, DOCUMENTATION = "Patient", "Documentation"
 ALWAYS_SAID = ("route", "setting")
 """Selects whose first choice is an answer like any other."""
 
@@ -98,7 +98,7 @@ def _parts(entry: RecordEntry) -> list[tuple[Part, str, str]]:
     for drug in entry.given:
         parts.append((drug.form, drug.title, ""))
         parts += _rows_of(drug)
-    return parts
+    return [*parts, (entry.documentation, DOCUMENTATION, "")]
 
 
 def _rows_of(drug: DrugEntry) -> list[tuple[Part, str, str]]:

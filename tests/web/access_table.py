@@ -58,9 +58,12 @@ TABLE: dict[str, Cells] = {
     "account_logout": {**read_and_write(ALL), "OPTIONS": ALL},  # leads a visitor to the calculator
     # Everyone who is signed in
     "account_change_password": form_of_allauth(SIGNED_IN),
+    "session": read_and_write(STAFF),
     # Encounters
     "encounters": read(STAFF),
     "encounter-new": read_and_write(NURSES),
+    "keep": write(NURSES),
+    "throw-away": write(NURSES),
     "encounter": read_and_write(STAFF),
     "review": read(DESK),
     "approve": write(BILLERS),

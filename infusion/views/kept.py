@@ -1,0 +1,97 @@
+"""What is typed and not saved, and how long a sign-in still lasts: small answers for the page that is open."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from infusion.access import ADMIN, BILLING, NURSE, allow
+from infusion.actions import drop_copy, keep_copy
+from infusion.idle import seconds_left
+from infusion.models import Encounter, User, WorkingCopy
+from infusion.selectors import encounter_for, encounters_of
+from infusion.views import encounters
+from infusion.views.taken_up import COPY, uuid_of, when_kept
+
+
+@require_POST
+@allow(NURSE)
+def keep(request: HttpRequest) -> HttpResponse:
+    """Keep what stands in a form. Nothing is checked, and what is saved already is not kept twice."""
+    copy = kept_of(request)
+    words = when_kept(copy, encounters.clinic_of(request)) if copy else ""
+    return encounters.private(render(request, "infusion/encounter/_kept.html", {"kept": words}))
+
+
+@require_POST
+@allow(NURSE)
+def throw_away(request: HttpRequest) -> HttpResponse:
+    """Forget one's own copy, and open the form without it."""
+    client_id = uuid_of(request.POST.get("client_id", ""))
+    if client_id is None:
+        return redirect("encounter-new")
+    drop_copy(by=cast(User, request.user), client_id=client_id)
+    stored = stored_of(request, client_id)
+    return redirect(encounters.address_of(stored) if stored else reverse("encounter-new"))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@allow(NURSE, BILLING, ADMIN)
+def session(request: HttpRequest) -> HttpResponse:
+    """The seconds that are left; a POST is someone who says that they are still there."""
+    return JsonResponse({"seconds_left": max(0, round(seconds_left(request)))})
+
+
+def kept_of(request: HttpRequest) -> WorkingCopy | None:
+    """The copy that was written of a form that was sent; None when there was nothing to keep."""
+    client_id = uuid_of(request.POST.get("client_id", ""))
+    if client_id is None:
+        return None
+    stored, by = stored_of(request, client_id), cast(User, request.user)
+    sheet = encounters.typed_sheet(request, stored, "")
+    if sheet.refusal:
+        return None
+    if is_nothing(sheet):
+        drop_copy(by=by, client_id=client_id)
+        return None
+    return keep_copy(by=by, client_id=client_id, encounter=stored, version=sheet.version, entries=own_names(sheet))
+
+
+def kept_at_the_end(request: HttpRequest, **_: Any) -> str:
+    """For a form that arrives after the sign-in has ended: keeps it, and says where it is found again."""
+    copy = kept_of(request)
+    return f"{request.path}?{COPY}={copy.client_id}" if copy else request.path
+
+
+def is_nothing(sheet: encounters.Sheet) -> bool:
+    """Whether a form says no more than what is stored, or nothing at all."""
+    if sheet.stored is None:
+        typed = (sheet.entry.patient_form, sheet.entry.documentation)
+        return sheet.entry.is_blank and all(part.is_blank for part in typed)
+    return not sheet.entry.obstacles and encounters.is_same(sheet.stored, sheet.recorded())
+
+
+def own_names(sheet: encounters.Sheet) -> dict[str, str]:
+    """The entries that the form has fields for, and the answers to its questions."""
+    names = {*sheet.entry.names, *(name for name, _ in sheet.entry.kept)}
+    return {
+        name: text
+        for name, text in sheet.entries.items()
+        if name in names or name.removesuffix("-day") in names or name.removesuffix("-turn") in names
+    }
+
+
+def stored_of(request: HttpRequest, client_id: UUID) -> Encounter | None:
+    """The encounter that a form became, in the person's own clinic."""
+    found = encounters_of(encounters.clinic_of(request)).filter(client_id=client_id).first()
+    return encounter_for(request.user, found.public_id) if found else None
+
+
+# A form that was sent too late is kept before its sign-in ends.
+for view in (encounters.new_encounter, encounters.encounter):
+    view.keep_typed = kept_at_the_end  # type: ignore[attr-defined]
