@@ -185,7 +185,7 @@ def _initial(plan: AccessPlan, service: Service, rules: Rules, claim: Claim, *, 
     modifiers, site = _site(rules, service.drug.code, distinct=distinct)
     codes = codes_of(service)
     others = len(plan.sequential) + len(plan.concurrent) + len(plan.pushes) + bool(plan.hydration.given)
-    first = [claim.rule("initial_service", _why_first(service))] if others or distinct else []
+    first = [claim.rule("initial_service", _why_first(service, rules))] if others or distinct else []
     if service.infusion:
         part = _infusion_part(service, claim, codes.infusion)
         part.because += [*first, *site]
@@ -201,8 +201,8 @@ def _initial(plan: AccessPlan, service: Service, rules: Rules, claim: Claim, *, 
         claim.add(codes.push, part, modifiers)
 
 
-def _why_first(service: Service) -> str:
-    if service.primary:
+def _why_first(service: Service, rules: Rules) -> str:
+    if service.primary and rules.setting == "office":
         return f"{service.drug.label} is marked as the reason for this visit, so it takes the initial code."
     return f"{service.drug.label} ranks highest on this access, whatever came first, so it takes the initial code."
 
