@@ -2,9 +2,11 @@ from allauth.account import views as account
 from django.urls import URLPattern, URLResolver, include, path
 
 from infusion.admin import people
+from infusion.views.chairs import begin, chair, chairs
 from infusion.views.encounters import encounter, new_encounter
 from infusion.views.home import encounters
 from infusion.views.kept import keep, session, throw_away
+from infusion.views.orders import new_order, orders, take_off
 from infusion.views.public import calculator, rules_page
 from infusion.views.review import approve, review, send_back
 
@@ -31,5 +33,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("encounters/<uuid:public_id>/review/", review, name="review"),
     path("encounters/<uuid:public_id>/review/approve/", approve, name="approve"),
     path("encounters/<uuid:public_id>/review/return/", send_back, name="return"),
+    path("chairs/", chairs, name="chairs"),
+    path("chairs/orders/<uuid:public_id>/begin/", begin, name="order-begin"),
+    path("encounters/<uuid:public_id>/live/", chair, name="chair"),
+    path("orders/", orders, name="orders"),
+    path("orders/new/", new_order, name="order-new"),
+    path("orders/<uuid:public_id>/take-off/", take_off, name="order-take-off"),
     path("payers/", include("payers.urls")),
 ]

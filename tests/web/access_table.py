@@ -68,6 +68,14 @@ TABLE: dict[str, Cells] = {
     "review": read(DESK),
     "approve": write(BILLERS),
     "return": write(BILLERS),
+    # Chairs
+    "chairs": read(NURSES),
+    "order-begin": write(NURSES),
+    "chair": read_and_write(NURSES),
+    # Orders
+    "orders": read(NURSES),
+    "order-new": read_and_write(NURSES),
+    "order-take-off": write(NURSES),
     # Payers
     "payers:list": read(DESK),
     "payers:add": read_and_write(ADMINS),

@@ -1,0 +1,436 @@
+"""The chair board and live mode: what each tile says, one tap once, a late time with its reason, nothing hidden."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from html import unescape
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.db import connection
+from django.http import HttpResponse
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from infusion.actions import Ordered, begin_order, place_order, tap
+from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
+from infusion.selectors import review_of
+from payers.models import Payer
+from tests.web.page import Form, Page
+
+NINE = datetime(2026, 3, 10, 13, 0, tzinfo=UTC)  # 09:00 in New York
+TILE = re.compile(r'<(?:a|div|button) class="tile.*?</(?:a|div|button)>', re.S)
+Place = Callable[..., Order]
+
+
+def minutes(count: int) -> datetime:
+    return NINE + timedelta(minutes=count)
+
+
+def words_of(text: str) -> str:
+    plain = re.sub(r"<svg.*?</svg>|<[^>]+>", " ", text, flags=re.S)
+    return " ".join(unescape(plain).split())
+
+
+@pytest.fixture
+def chairs(clinic: Clinic) -> list[Chair]:
+    return [Chair.objects.create(clinic=clinic, label=str(n + 1), position=n) for n in range(6)]
+
+
+@pytest.fixture
+def place(clinic: Clinic, nurse: User, medicare: Payer, chairs: list[Chair]) -> Place:
+    """Orders a drug at a chair: place(1, "Sarah Whitfield", 0) for 09:00 at chair 1."""
+
+    def make(chair: int | None, name: str, due: int, **more: Any) -> Order:
+        patient, _ = Patient.objects.get_or_create(clinic=clinic, reference=f"WH-{name}", name=name)
+        asked = {"drug": "J2350", "ordered": Decimal(600), "vials": ((Decimal(300), 2),), "diagnoses": ("G35.A",)}
+        ordered = Ordered(
+            patient=patient, payer=medicare, scheduled_at=minutes(due), setting="office", route="iv_infusion",
+            chair=chairs[chair - 1] if chair else None, **{**asked, **more},
+        )  # fmt: skip
+        return place_order(by=nurse, clinic=clinic, client_id=uuid4(), ordered=ordered)
+
+    return make
+
+
+@pytest.fixture
+def run(nurse: User, place: Place) -> Callable[..., Encounter]:
+    """Begins an order at its time and taps: run(1, "Sarah", 0, ("start", 0), ("pause", 30))."""
+
+    def make(chair: int | None, name: str, due: int, *taps: tuple[str, int], **more: Any) -> Encounter:
+        order = place(chair, name, due, **more)
+        with time_machine.travel(minutes(due), tick=False):
+            encounter = begin_order(by=nurse, order=order)
+        for kind, after in taps:
+            press(encounter, nurse, kind, after)
+        return encounter
+
+    return make
+
+
+def press(encounter: Encounter, nurse: User, kind: str, after: int) -> None:
+    with time_machine.travel(minutes(after), tick=False):
+        tap(by=nurse, encounter=encounter, position=0, kind=kind, tap_id=uuid4())
+
+
+class Tablet(Client):
+    """A client whose person has just signed in, whatever the hour."""
+
+    person: User
+
+    def at(self, after: int) -> time_machine.travel:
+        with time_machine.travel(minutes(after), tick=False):
+            self.force_login(self.person)
+        return time_machine.travel(minutes(after), tick=False)
+
+
+@pytest.fixture
+def client(nurse: User) -> Tablet:
+    return tablet_of(nurse)
+
+
+def tablet_of(person: User) -> Tablet:
+    tablet = Tablet()
+    tablet.person = person
+    tablet.force_login(person)
+    return tablet
+
+
+def get(client: Tablet, after: int, name: str = "chairs", *args: object, **headers: str) -> HttpResponse:
+    with client.at(after):
+        return client.get(reverse(name, args=args), headers=headers)
+
+
+def post(client: Tablet, after: int, encounter: Encounter, **sent: object) -> HttpResponse:
+    with client.at(after):
+        return client.post(reverse("chair", args=[encounter.public_id]), sent)
+
+
+def live(client: Tablet, after: int, encounter: Encounter) -> str:
+    return get(client, after, "chair", encounter.public_id).content.decode()
+
+
+def form_with(client: Tablet, after: int, encounter: Encounter, button: str) -> Form:
+    forms = Page(live(client, after, encounter).encode()).forms.values()
+    return next(form for form in forms if ("act", button) in form.buttons)
+
+
+def tiles(text: str) -> list[str]:
+    return [words_of(each) for each in TILE.findall(text)]
+
+
+def test_each_tile_says_who_what_and_how_it_stands(client: Tablet, run: Any, place: Place) -> None:
+    run(1, "Rhea Okafor", 60, ("start", 84), drug="J2323", ordered=Decimal(300))
+    run(2, "Tor Lindqvist", 30, ("start", 40), ("pause", 127), drug="J1745", ordered=Decimal(400))
+    run(3, "Sarah Whitfield", 0, ("start", 0), ("pause", 65), ("resume", 80))
+    run(4, "Ana Delgado", 0, ("start", 5), drug="J3380", ordered=Decimal(300))
+    place(5, "Ivy Marsh", 120)
+    place(6, "Paul Okoro", 240)
+    text = get(client, 137).content.decode()
+    assert tiles(text) == [
+        "Chair 1 Rhea Okafor Natalizumab 300 mg Running 53 min",
+        "Chair 2 Tor Lindqvist Infliximab 400 mg Paused at 11:07",
+        "Chair 3 Sarah Whitfield Ocrelizumab 600 mg Running 2 h 02 min",
+        "Chair 4 Ana Delgado Vedolizumab 300 mg No stop since 09:05",
+        "Chair 5 Ivy Marsh Ocrelizumab 600 mg Late, due 11:00",
+        "Chair 6 Free Next at 13:00 Nobody here",
+    ]
+    assert "1 waiting for a stop" in text
+    assert "13:00 Paul Okoro Ocrelizumab 600 mg, chair 6 Begin" in words_of(text)
+
+
+def test_an_infusion_without_a_stop_waits_once_it_runs_twice_as_long_as_it_does(client: Tablet, run: Any) -> None:
+    run(1, "Ana Delgado", 0, ("start", 0), drug="J3380", ordered=Decimal(300))
+    assert tiles(get(client, 60).content.decode())[0].endswith("Running 1 h 00 min")
+    assert tiles(get(client, 61).content.decode())[0].endswith("No stop since 09:00")
+
+
+def test_what_was_left_running_yesterday_cannot_hide(client: Tablet, run: Any) -> None:
+    left = [run(1, name, 0, ("start", n)) for n, name in enumerate(("Ann One", "Bea Two"))]
+    left.append(run(None, "Cyd Three", 0, ("start", 2), ("pause", 30)))
+    run(1, "Dan Done", 0, ("start", 3), ("stop", 90))
+    text = get(client, 24 * 60).content.decode()
+    assert "3 waiting for a stop" in text
+    assert [each for each in tiles(text) if "No stop" in each] == [
+        "Chair 1 Ann One Ocrelizumab 600 mg No stop since March 10, 09:00",
+        "Chair 1 Bea Two Ocrelizumab 600 mg No stop since March 10, 09:01",
+        "No chair Cyd Three Ocrelizumab 600 mg No stop since March 10, 09:30".replace("No chair", "– No chair"),
+    ]
+    assert all(reverse("chair", args=[each.public_id]) in text for each in left)
+    assert "Dan Done" not in text, "its times are all there, and the day's list has it"
+
+
+def test_an_order_on_an_occupied_chair_is_in_the_list(client: Tablet, run: Any, place: Place) -> None:
+    run(1, "Sarah Whitfield", 0, ("start", 0))
+    place(1, "Ivy Marsh", 30)
+    place(2, "Soon Coming", 75)
+    text = get(client, 40).content.decode()
+    assert tiles(text)[:2] == [
+        "Chair 1 Sarah Whitfield Ocrelizumab 600 mg Running 40 min",
+        "Chair 2 Soon Coming Ocrelizumab 600 mg Due at 10:15",
+    ]
+    assert "09:30 Ivy Marsh" in words_of(text)
+
+
+def test_an_order_of_another_day_is_not_on_the_board(client: Tablet, place: Place) -> None:
+    place(1, "Yesterdays Patient", -24 * 60)
+    place(1, "Tomorrows Patient", 24 * 60)
+    assert "Patient" not in words_of(get(client, 0).content.decode())
+
+
+def test_a_tap_on_an_order_begins_it_once(client: Tablet, place: Place) -> None:
+    order = place(5, "Ivy Marsh", -10)
+    address = reverse("order-begin", args=[order.public_id])
+    assert Page(get(client, 0).content).form_to(address)
+    with client.at(0):
+        replies = [client.post(address) for _ in range(2)]
+    encounter = Encounter.objects.get()
+    assert {reply.headers["Location"] for reply in replies} == {reverse("chair", args=[encounter.public_id])}
+    assert encounter.chair == order.chair
+
+
+def test_an_order_taken_off_the_day_does_not_begin(client: Tablet, place: Place) -> None:
+    order = place(5, "Ivy Marsh", -10)
+    Order.objects.filter(pk=order.pk).update(cancelled_at=NINE)
+    reply = client.post(reverse("order-begin", args=[order.public_id]), follow=True)
+    assert "taken off the day" in reply.content.decode()
+    assert not Encounter.objects.exists()
+
+
+def test_another_clinics_chairs_and_orders_are_not_there(run: Any, place: Place, other_nurse: User) -> None:
+    encounter, order = run(1, "Sarah Whitfield", 0, ("start", 0)), place(2, "Ivy Marsh", 0)
+    client = tablet_of(other_nurse)
+    assert "Sarah" not in get(client, 10).content.decode()
+    assert get(client, 10, "chair", encounter.public_id).status_code == 404
+    assert post(client, 10, encounter, act="stop", position=0, tap=uuid4()).status_code == 404
+    with client.at(10):
+        assert client.post(reverse("order-begin", args=[order.public_id])).status_code == 404
+    encounter.refresh_from_db()
+    assert encounter.taps.count() == 1
+
+
+def test_the_board_asks_the_same_number_of_questions_for_six_as_for_one(client: Tablet, run: Any, place: Place) -> None:
+    def asked(name: str, *args: object) -> int:
+        address = reverse(name, args=args)
+        with client.at(30), CaptureQueriesContext(connection) as queries:
+            assert client.get(address).status_code == 200
+        return len(queries)
+
+    first = run(1, "Ann One", 0, ("start", 0), ("pause", 5))
+    place(6, "Last One", 300)
+    board, page = asked("chairs"), asked("chair", first.public_id)
+    for n, name in enumerate(("Bea", "Cyd", "Dan", "Eve")):
+        run(n + 2, name, 0, ("start", n), ("pause", 10), ("resume", 20))
+        place(n + 2, f"After {name}", 60 + n)
+    assert (asked("chairs"), asked("chair", first.public_id)) == (board, page)
+    assert board <= 12
+    assert page <= 25
+
+
+# Live mode ------------------------------------------------------------------------------------------------------------
+
+
+def buttons(text: str) -> list[str]:
+    return re.findall(r'name="act" value="(\w+)" id="tap-', text)
+
+
+def test_only_what_can_happen_now_can_be_pressed(client: Tablet, run: Any, nurse: User) -> None:
+    encounter = run(3, "Sarah Whitfield", 0)
+    assert buttons(live(client, 1, encounter)) == ["start"]
+    press(encounter, nurse, "start", 2)
+    assert buttons(live(client, 3, encounter)) == ["pause", "stop", "new_bag"]
+    press(encounter, nurse, "pause", 4)
+    assert buttons(live(client, 8, encounter)) == ["stop", "resume", "new_bag"]
+    assert "Paused 4 min" in words_of(live(client, 8, encounter))
+    press(encounter, nurse, "stop", 9)
+    assert buttons(live(client, 10, encounter)) == ["dose"]
+
+
+def test_the_clock_counts_what_ran(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("pause", 65), ("resume", 80))
+    text = words_of(live(client, 137, encounter))
+    assert "Running 2 h 02 min Ocrelizumab 600 mg, IV infusion" in text
+    assert "Started 09:00 (9:00am) Paused 10:05 to 10:20, 15 min Bags 1" in text
+    for word in ("$", "unit", "more minute", "96365", "hour"):
+        assert word not in text.partition("CPT is")[0], word
+
+
+def test_a_double_tap_is_one(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0)
+    form = form_with(client, 0, encounter, "start")
+    for after in (0, 0, 1):
+        assert post(client, after, encounter, **form.fields, act="start").status_code == 302
+    assert encounter.taps.count() == 1
+    text = live(client, 1, encounter)
+    assert "started already" not in text
+
+
+def test_a_tap_of_a_page_that_is_behind_is_refused_with_a_sentence(client: Tablet, run: Any, nurse: User) -> None:
+    encounter = run(3, "Sarah Whitfield", 0)
+    form = form_with(client, 0, encounter, "start")
+    press(encounter, nurse, "start", 1)
+    post(client, 2, encounter, **form.fields, act="start")
+    assert "This infusion has started already." in live(client, 2, encounter)
+    post(client, 2, encounter, act="stop", position="x", tap="y")
+    assert "older page" in live(client, 2, encounter)
+
+
+def test_the_last_tap_is_undone_once_and_only_for_a_while(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("stop", 20))
+    text = words_of(live(client, 21, encounter))
+    assert "Stopped at 09:20 , a minute ago Undo" in text
+    form = form_with(client, 21, encounter, "undo")
+    for _ in range(2):
+        post(client, 21, encounter, **form.fields, act="undo")
+    text = words_of(live(client, 21, encounter))
+    assert "Running 21 min" in text
+    assert "Only the last tap" not in text
+    assert "Undo" not in text, "the start is longer ago than a mistaken tap"
+
+
+def test_a_late_time_needs_its_reason_and_is_marked(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0))
+    form = form_with(client, 90, encounter, "late")
+    asked = {**form.fields, "act": "late", "what": "pause-0", "at": "1005"}
+    reply = post(client, 90, encounter, **asked)
+    assert reply.status_code == 422
+    text = reply.content.decode()
+    assert "Say why the time is entered late" in text
+    assert 'value="1005"' in text
+    for _ in range(2):
+        assert post(client, 81, encounter, **{**asked, "reason": "At the bedside"}).status_code == 302
+    line = words_of(live(client, 82, encounter))
+    assert "10:05 Paused Late entry at 10:21, L. Ames, RN: At the bedside" in line
+    kept = encounter.taps.get(kind="pause")
+    assert (kept.happened_at, kept.entered_at) == (minutes(65), minutes(81))
+
+
+@pytest.mark.parametrize(
+    ("at", "says"),
+    [("", "Write the time"), ("2560", "past the end of the clock"), ("1130", "has not come yet"),
+     ("0859", "not after what was recorded")],
+)  # fmt: skip
+def test_a_time_that_cannot_be_is_explained(client: Tablet, run: Any, at: str, says: str) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0))
+    reply = post(client, 90, encounter, act="late", what="stop-0", at=at, reason="busy", tap=uuid4())
+    assert reply.status_code == 422
+    assert says in reply.content.decode()
+    assert "<title>Error: " in reply.content.decode()
+    assert encounter.taps.count() == 1
+
+
+def test_yesterdays_stop_is_entered_on_its_day(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0))
+    sent = {"act": "late", "what": "stop-0", "at": "1130", "reason": "forgotten", "tap": str(uuid4())}
+    assert "Tuesday, March 10, 2026" in live(client, 24 * 60, encounter)
+    post(client, 24 * 60, encounter, **sent, day="2026-03-10")
+    assert encounter.administrations.get().stopped_at == minutes(150)
+
+
+def test_the_repeated_hour_is_asked_about(client: Tablet, run: Any) -> None:
+    night = 236 * 24 * 60 - 120  # the night to November 1, when 01:30 comes twice
+    encounter = run(3, "Sarah Whitfield", night, ("start", night))
+    later = night + 24 * 60
+    sent = {"act": "late", "what": "stop-0", "at": "0130", "reason": "busy", "tap": str(uuid4()), "day": "2026-11-01"}
+    reply = post(client, later, encounter, **sent)
+    assert "comes twice on this night" in reply.content.decode()
+
+
+def confirmed(client: Tablet, encounter: Encounter, after: int) -> HttpResponse:
+    form = form_with(client, after, encounter, "dose")
+    return post(client, after, encounter, **form.fields, act="dose")
+
+
+def test_the_whole_visit_makes_its_lines(client: Tablet, run: Any, nurse: User) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("stop", 150))
+    assert "600 mg given, all of it" in words_of(live(client, 151, encounter))
+    assert "2 vials of 300 mg; nothing discarded" in words_of(live(client, 151, encounter))
+    form = form_with(client, 151, encounter, "dose")
+    for _ in range(2):
+        post(client, 151, encounter, **form.fields, act="dose")
+    assert "meanwhile" not in live(client, 151, encounter), "the second tap is no conflict"
+    form = form_with(client, 152, encounter, "hand-over")
+    replies = [post(client, 152, encounter, **form.fields, act="hand-over") for _ in range(2)]
+    assert {reply.headers["Location"] for reply in replies} == {reverse("chairs")}
+    encounter.refresh_from_db()
+    assert encounter.state == "with_billing"
+    lines = [(line.code, line.modifiers, line.units) for line in review_of(encounter).statement.lines]
+    assert lines == [("96365", (), 1), ("96366", (), 1), ("J2350", ("JZ",), 600)]
+    assert buttons(live(client, 153, encounter)) == []
+
+
+def test_the_rest_of_the_vial_is_discarded_in_the_same_tap(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("stop", 150), ordered=Decimal(575))
+    assert "25 mg discarded, rest of the vial" in words_of(live(client, 151, encounter))
+    confirmed(client, encounter, 151)
+    discard = encounter.administrations.get().discards.get()
+    assert (discard.amount, discard.reason) == (25, "vial_remainder")
+
+
+def test_a_dose_the_vials_do_not_hold_is_typed(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("stop", 150), ordered=Decimal(650))
+    text = live(client, 151, encounter)
+    assert "hold 600 mg, less than was ordered" in text
+    assert buttons(text) == []
+
+
+def test_the_amount_that_was_shown_is_the_one_that_is_kept(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("stop", 150))
+    form = form_with(client, 151, encounter, "dose")
+    post(client, 151, encounter, **{**form.fields, "amount-0": "900"}, act="dose")
+    post(client, 151, encounter, **{**form.fields, "version": "1"}, act="dose")
+    assert encounter.administrations.get().administered is None
+    assert "changed meanwhile" in live(client, 151, encounter)
+
+
+def test_a_clinic_that_asks_for_a_witness_names_one(client: Tablet, run: Any, clinic: Clinic, person: Any) -> None:
+    Clinic.objects.filter(pk=clinic.pk).update(asks_witness=True)
+    person("second", "nurse", clinic, first_name="O.", last_name="Berg", credentials="RN")
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("stop", 150), ordered=Decimal(575))
+    form = form_with(client, 151, encounter, "dose")
+    post(client, 151, encounter, **form.fields, act="dose")
+    assert encounter.administrations.get().administered is None
+    post(client, 151, encounter, **{**form.fields, "witness": "second"}, act="dose")
+    assert encounter.administrations.get().discards.get().witness.username == "second"
+
+
+def test_what_is_missing_is_listed_in_two_status_words(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0), diagnoses=())
+    text = words_of(live(client, 151, encounter)).partition("things to do")[2].partition("Times recorded")[0]
+    assert text.split("  ")[0].startswith(" Start time Done Stop time To do Dose and waste To do")
+    assert "hand-over" not in buttons(live(client, 151, encounter))
+
+
+# Renewing itself ------------------------------------------------------------------------------------------------------
+
+
+def test_what_renews_itself_says_so_and_brings_only_what_changed(client: Tablet, run: Any, nurse: User) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0))
+    encounter.refresh_from_db()
+    text = live(client, 5, encounter)
+    assert text.count("""hx-headers='{"X-Idle": "1"}'""") == 2
+    address = f"{reverse('chair', args=[encounter.public_id])}?seen={encounter.version}"
+    with client.at(40):
+        same = client.get(address, headers={"X-Idle": "1"})
+        press(encounter, nurse, "pause", 39)
+        changed = client.get(address, headers={"X-Idle": "1"})
+    assert same.headers["HX-Retarget"] == "#so-far"
+    assert "40 min" in words_of(same.content.decode())
+    assert "<button" not in same.content.decode()
+    assert "HX-Retarget" not in changed.headers
+    assert buttons(changed.content.decode()) == ["stop", "resume", "new_bag"]
+    board = get(client, 40, **{"X-Idle": "1"}).content.decode()
+    assert "<html" not in board
+    assert "Paused at" in board
+
+
+def test_the_clinics_time_is_on_the_page(client: Tablet, run: Any) -> None:
+    text = get(client, 137).content.decode()
+    assert "Clinic time 11:17" in words_of(text)
+    assert 'data-server-now="2026-03-10T11:17:00-04:00"' in text
