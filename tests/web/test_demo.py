@@ -7,13 +7,16 @@ from io import StringIO
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 from django.test import RequestFactory
+from django.utils import timezone
 from pytest_django import Settings
 
 from infusion.audit import AuditEvent
+from infusion.chair_board import board_of
 from infusion.management.commands import calculate
 from infusion.models import Approval, Clinic, Encounter, User
 from infusion.selectors import review_of
@@ -92,14 +95,22 @@ def test_the_demo_has_people_who_can_sign_in(demo: str, rf: RequestFactory) -> N
 def test_the_demo_shows_every_state(demo: str) -> None:
     riverside = Encounter.objects.filter(clinic__name="Riverside Infusion Center")
     assert {state: riverside.filter(state=state).count() for state in Encounter.State.values} == {
-        "draft": 3, "with_billing": 4, "approved": 5,
+        "draft": 7, "with_billing": 4, "approved": 5,
     }  # fmt: skip
     assert riverside.filter(state="draft", questions__answered_at=None, questions__isnull=False).count() == 1
     assert Approval.objects.count() == 5
     blocked = [each for each in riverside.filter(state="draft") if review_of(each).statement.errors]
-    assert [each.patient.reference for each in blocked] == ["RIC-2041"]
+    assert [each.patient.reference for each in blocked if each.chair is None] == ["RIC-2041"]
     assert Clinic.objects.count() == 2
     assert Encounter.objects.filter(clinic__name="Hillside Infusion").count() == 2
+
+
+def test_the_demos_chairs_are_in_use(db: None) -> None:
+    with time_machine.travel("2026-03-10T16:00:00Z", tick=False):
+        run("demo")
+        board = board_of(Clinic.objects.get(name="Riverside Infusion Center"), timezone.now())
+    at_chairs = [(tile.chair, tile.sign.kind) for tile in board.tiles if tile.chair]
+    assert at_chairs == [("1", "run"), ("2", "pause"), ("3", "run"), ("4", "warn"), ("5", "late"), ("6", "free")]
 
 
 def test_the_demo_shows_what_an_unverified_rule_does(demo: str) -> None:
@@ -117,7 +128,7 @@ def test_the_thirty_minute_plan_counts_another_hour_sooner(demo: str) -> None:
 
 def test_a_second_start_adds_nothing(demo: str, django_assert_num_queries: Callable[..., Any]) -> None:
     before = AuditEvent.objects.count()
-    with django_assert_num_queries(3):  # a savepoint, one look, and its release
+    with django_assert_num_queries(4):  # a savepoint, a look at the encounters, one at the orders, and its release
         assert "0 encounters were added" in run("demo")
     assert AuditEvent.objects.count() == before
 

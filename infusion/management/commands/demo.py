@@ -19,15 +19,20 @@ from django.utils import timezone
 from infusion import audit
 from infusion.access import ADMIN, BILLING, NURSE
 from infusion.actions import (
+    Late,
+    Ordered,
     Recorded,
     approve,
+    begin_order,
     hand_to_billing,
+    place_order,
     return_to_nurse,
     save_encounter,
+    tap,
     warning_key,
 )
-from infusion.models import Clinic, Encounter, User
-from infusion.selectors import review_of
+from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
+from infusion.selectors import patient_named, review_of
 from infusion.services.facts import Administration, Discard, Pause, Vial
 from infusion.services.facts import Encounter as Record
 from payers.actions import Departure, add_payer, publish_override
@@ -147,6 +152,47 @@ VISITS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """An order of today at a chair. `taps` are kinds with the minutes ago; without any, nobody has begun it.
+
+    `due` are minutes from now, below zero when they have passed.
+    """
+
+    chair: str
+    patient: str
+    name: str
+    born: date
+    drug: str
+    amount: int
+    vial: int
+    count: int
+    due: int
+    taps: tuple[tuple[str, int], ...] = ()
+    diagnosis: str = ""
+
+    @property
+    def client_id(self) -> UUID:
+        return uuid5(NAMESPACE_URL, f"demo/order/{self.patient}")
+
+
+CHAIRS = ("1", "2", "3", "4", "5", "6")
+SITTINGS = (
+    Sitting("1", "RIC-2051", "Rhea Sandoval", date(1991, 2, 3), "J2323", 300, 300, 1, -60, (("start", 53),)),
+    Sitting(
+        "2", "RIC-2052", "Tor Lindqvist", date(1968, 11, 21), "J1745", 400, 100, 4, -95,
+        (("start", 91), ("pause", 10)),
+    ),
+    Sitting(
+        "3", "RIC-2053", "Sarah Whitfield", date(1986, 5, 14), "J2350", 600, 300, 2, -140,
+        (("start", 137), ("pause", 72), ("resume", 57), ("new_bag", 1)), "G35.A",
+    ),
+    Sitting("4", "RIC-2054", "Ana Delgado", date(1979, 8, 30), "J3380", 300, 300, 1, -160, (("start", 152),)),
+    Sitting("5", "RIC-2055", "Ivy Marsh", date(1995, 1, 9), "J2350", 600, 300, 2, -17, (), "G35.A"),
+    Sitting("6", "RIC-2056", "Paul Okoro", date(1982, 12, 1), "J1745", 375, 100, 4, 103),
+)  # fmt: skip
+
+
 class Command(BaseCommand):
     help = "Add invented clinics, people, payers and encounters to try the program on. Adds nothing twice."
 
@@ -158,6 +204,7 @@ class Command(BaseCommand):
             )
         with transaction.atomic():
             made = sum(1 for _ in self.missing())
+            seat_today()
         if options["verbosity"] > 0:
             self.stdout.write(f"The demo is complete; {made} encounters were added now.")
 
@@ -251,3 +298,51 @@ def add_visit(visit: Visit, clinic: Clinic, nurse: User, biller: User) -> Encoun
             acknowledged=[warning_key(finding) for finding in review.statement.warnings],
         )  # fmt: skip
     return encounter
+
+
+def seat_today() -> None:
+    """The chairs, and an order at each of them, begun and tapped as far as it got."""
+    there = set(Order.objects.values_list("client_id", flat=True))
+    left = [sitting for sitting in SITTINGS if sitting.client_id not in there]
+    if not left:
+        return
+    clinic, nurse = Clinic.objects.get(name=RIVERSIDE), User.objects.get(username="nurse")
+    if not Chair.objects.filter(clinic=clinic).exists():
+        Chair.objects.bulk_create(Chair(clinic=clinic, label=label, position=n) for n, label in enumerate(CHAIRS))
+        audit.record(
+            "chair.add", by=None, subject="clinic", subject_id=clinic.pk, clinic_id=clinic.pk,
+            before=None, after={"chairs": list(CHAIRS)},
+        )  # fmt: skip
+    for sitting in left:
+        seat(sitting, clinic, nurse)
+
+
+def seat(sitting: Sitting, clinic: Clinic, nurse: User) -> None:
+    now = timezone.now()
+    patient = patient_named(clinic, sitting.patient)
+    if patient is None:
+        patient = Patient.objects.create(
+            clinic=clinic, reference=sitting.patient, name=sitting.name, birth_date=sitting.born
+        )
+        audit.record(
+            "patient.save", by=nurse, subject="patient", subject_id=patient.public_id, clinic_id=clinic.pk,
+            before=None, after={"reference": sitting.patient, "name": sitting.name},
+        )  # fmt: skip
+    order = place_order(
+        by=nurse, clinic=clinic, client_id=sitting.client_id,
+        ordered=Ordered(
+            patient=patient, payer=Payer.objects.get(slug="medicare"), setting=clinic.setting, drug=sitting.drug,
+            scheduled_at=now + timedelta(minutes=sitting.due), route="iv_infusion", ordered=Decimal(sitting.amount),
+            diagnoses=(sitting.diagnosis,) if sitting.diagnosis else (), prescriber="R. Imai, MD",
+            vials=((Decimal(sitting.vial), sitting.count),), chair=clinic.chairs.filter(label=sitting.chair).first(),
+        ),
+    )  # fmt: skip
+    if not sitting.taps:
+        return
+    encounter = begin_order(by=nurse, order=order)
+    for kind, minutes_ago in sitting.taps:
+        tap(
+            by=nurse, encounter=encounter, position=0, kind=kind,
+            tap_id=uuid5(sitting.client_id, f"{kind} {minutes_ago}"),
+            late=Late(now - timedelta(minutes=minutes_ago), "Demo"),
+        )  # fmt: skip
