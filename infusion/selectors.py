@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from infusion import audit
-from infusion.models import Administration, Clinic, Encounter, Order, Patient, WorkingCopy
+from infusion.models import Administration, Clinic, Encounter, Order, Patient, User, WorkingCopy
 from infusion.services import facts
 from infusion.services.calculate import calculate, shipped_reference
 from infusion.services.label import PastDose
@@ -61,6 +61,11 @@ def copies_of(user: Any, encounter: Encounter | None = None) -> QuerySet[Working
         return mine.filter(client_id=encounter.client_id)
     saved = Encounter.objects.filter(clinic=user.clinic, client_id=OuterRef("client_id"))
     return mine.filter(~Exists(saved), encounter__isnull=True)
+
+
+def colleagues(clinic: Clinic) -> QuerySet[User]:
+    """Who works at the clinic now, by name."""
+    return User.objects.filter(clinic=clinic, is_active=True).order_by("last_name", "first_name", "username")
 
 
 def past_doses(patient: Patient | None, except_for: Encounter | None = None) -> tuple[PastDose, ...]:

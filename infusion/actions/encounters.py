@@ -48,7 +48,10 @@ class Stale(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What a form hands over to be saved. `facts` has no stray identity; times in it are instants or local."""
+    """What a form hands over to be saved. `facts` has no stray identity; times in it are instants or local.
+
+    `witnesses` are people by administration and place of the discard; without any, those on record stay.
+    """
 
     patient_reference: str
     payer: Payer
@@ -59,6 +62,7 @@ class Recorded:
     sex: str = ""
     place_of_service: str = ""
     late_reasons: Mapping[str, str] | None = None
+    witnesses: Mapping[tuple[str, int], int] | None = None
     documentation: Mapping[str, str] | None = None
 
 
@@ -86,6 +90,7 @@ def save_encounter(
         raise Refused("This encounter is with billing. Ask for it back before changing it.")
     before = document_of(existing)
     existing.version += 1
+    _check_witnesses(by, clinic, recorded)
     _fill(existing, by, clinic, recorded)
     existing.save()
     _replace_administrations(existing, recorded, timezone.now())
@@ -93,6 +98,7 @@ def save_encounter(
 
 
 def _create(by: User, clinic: Clinic, client_id: UUID, recorded: Recorded) -> Encounter:
+    _check_witnesses(by, clinic, recorded)
     encounter = Encounter(clinic=clinic, client_id=client_id, recorded_by=by, entered_at=timezone.now())
     _fill(encounter, by, clinic, recorded)
     try:
@@ -277,10 +283,21 @@ def _replace_administrations(encounter: Encounter, recorded: Recorded, now: date
                 position=n,
                 amount=discard.amount,
                 reason=discard.reason,
-                witness_id=witnesses.get((position, n, discard.amount, discard.reason)),
+                witness_id=witnesses.get((position, n, discard.amount, discard.reason))
+                if recorded.witnesses is None
+                else recorded.witnesses.get((each.id, n)),
             )
             for n, discard in enumerate(each.discards)
         )
+
+
+def _check_witnesses(by: User, clinic: Clinic, recorded: Recorded) -> None:
+    """A witness is someone else, and of this clinic."""
+    people = set((recorded.witnesses or {}).values())
+    if by.pk in people:
+        raise Refused("You cannot be your own witness. Choose the second person who saw the drug being thrown away.")
+    if User.objects.filter(pk__in=people, clinic=clinic).count() != len(people):
+        raise Refused("The witness of a discard does not work here. Choose someone of this clinic.")
 
 
 Place = tuple[int, ...]

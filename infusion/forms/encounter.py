@@ -36,12 +36,16 @@ RELATIVE_TIMES = ("n", "now")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What has to be known to read the form: the tables, the clinic's clock, the payers and their policies."""
+    """What has to be known to read the form: the tables, the clinic's clock, the payers and their policies.
+
+    `witnesses` are those who may have seen drug thrown away, where the clinic asks for one.
+    """
 
     reference: Reference
     now: datetime
     payers: dict[str, str]
     policy: PayerPolicy
+    witnesses: tuple[tuple[str, str], ...] = ()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -89,13 +93,19 @@ class DrugEntry:
         self.drug: Drug | None = found if isinstance(found, Drug) else None
         sizes = known_sizes(around.reference, self.drug, on)
         self.pauses = [Numbered(n, PauseForm(entries, p), f"remove-{p}", "pause") for n, p in self._numbered("p")]
-        self.vials = [Numbered(n, VialForm(entries, p, sizes), f"remove-{p}", "vials") for n, p in self._numbered("v")]
-        self.discards = [Numbered(n, DiscardForm(entries, p), f"remove-{p}", "discard") for n, p in self._numbered("w")]
+        self.vials = [Numbered(n, self._vial_form(p, sizes), f"remove-{p}", "vials") for n, p in self._numbered("v")]
+        self.discards = [Numbered(n, self._discard_form(p), f"remove-{p}", "discard") for n, p in self._numbered("w")]
         for pause in self.pauses:
             prepare(pause.form, around, on)
         self.start: Placed | None = None
         self.stop: Placed | None = None
         self.pause_times: list[tuple[Placed | None, Placed | None]] = []
+
+    def _vial_form(self, prefix: str, sizes: list[Decimal]) -> VialForm:
+        return VialForm(self.entries, prefix, sizes)
+
+    def _discard_form(self, prefix: str) -> DiscardForm:
+        return DiscardForm(self.entries, prefix)
 
     def _numbered(self, part: str) -> list[tuple[int, str]]:
         return [(n, f"{self.id}-{part}{n}") for n in range(1, count_parts(self.entries, self.number, part) + 1)]

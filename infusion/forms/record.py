@@ -13,13 +13,22 @@ from typing import cast
 
 from django import forms
 
-from infusion.amount_entry import plain_amount
 from infusion.documentation import Item
 from infusion.forms.documentation import LATE_REASONS, DocumentationForm
 from infusion.forms.encounter import DrugEntry, EncounterEntry, Issue, Surroundings
 from infusion.forms.fields import AmountField, DrugField, SelectField
-from infusion.forms.parts import DrugForm, Part
+from infusion.forms.parts import DiscardForm, DrugForm, Part, VialForm
 from infusion.forms.patient import BirthDateField, PatientForm
+from infusion.forms.recorded_vials import (
+    ON_THE_VIAL,
+    STAMPED,
+    RecordedDiscardForm,
+    RecordedVialForm,
+    ScanField,
+    ndc_in_words,
+    scan_problem,
+    stamp,
+)
 from infusion.forms.rules import PREFIX as RULES
 from infusion.forms.structure import Entries
 from infusion.forms.times import Echo
@@ -32,7 +41,6 @@ MICROGRAM = Decimal("0.001")
 TOO_FINE = "{label}: amounts are kept to a thousandth of a mg. Three decimals are enough."
 SINGLE_DOSE = {"single": True, "multi": False}
 CONTAINER = {True: "single", False: "multi", None: ""}
-KEPT_OF_VIALS = {"ndc": 14, "lot": 40, "expires": 10, "belongs": 40, "container": 6}
 LABELS = {"order": 40, "access": 40, "access_reason": 200, "late_reason": 200}
 """Selects that also take a label which came with a stored record, and how long it may be."""
 
@@ -48,6 +56,7 @@ def without_rules(entries: Entries) -> Entries:
 class RecordedDrugForm(DrugForm):
     """A drug by its name. A label of a stored record stays among the choices."""
 
+    scan = ScanField(label="Scan a vial")
     late_reason = SelectField(label="Entered late, because", choices=list(LATE_REASONS.items()))
 
     def __init__(self, entries: Mapping[str, str], prefix: str) -> None:
@@ -66,6 +75,11 @@ class RecordedDrug(DrugEntry):
     """One drug, with what is kept about it and its vials beside the fields."""
 
     form_class = RecordedDrugForm
+    just_scanned = False
+
+    def __init__(self, number: int, entries: Entries, around: Surroundings, on: date) -> None:
+        self.on = on
+        super().__init__(number, entries, around, on)
 
     def vial_facts(self) -> tuple[facts.Vial, ...]:
         found = []
@@ -76,21 +90,63 @@ class RecordedDrug(DrugEntry):
         return tuple(found)
 
     def _vial(self, number: int, size: Decimal, count: int) -> facts.Vial:
-        """The vials of a row. An NDC belongs to one drug and size, and is dropped with them."""
-
-        def kept(name: str) -> str:
-            text = self.entries.get(f"{self.id}-v{number}-{name}", "")
-            return text if text.isprintable() and len(text) <= KEPT_OF_VIALS[name] else ""
-
-        same = kept("belongs") == belongs(self.code, size)
+        """The vials of a row. What is printed on a vial belongs to one drug and size, and is dropped with them."""
+        form = self.vials[number - 1].form
+        same = self.is_of(number, size)
+        container = self.entries.get(f"{self.id}-v{number}-container", "")
         return facts.Vial(
             amount=size,
             count=count,
-            single_dose=SINGLE_DOSE.get(self.form.choice("container") or kept("container")),
-            ndc=kept("ndc") if same else "",
-            lot=kept("lot") if same else "",
-            expires=day_of(kept("expires")) if same else None,
+            single_dose=SINGLE_DOSE.get(self.form.choice("container") or container),
+            ndc=(form.value("ndc") or "") if same else "",
+            lot=(form.value("lot") or "") if same else "",
+            expires=form.value("expires") if same else None,
         )
+
+    def is_of(self, number: int, size: Decimal) -> bool:
+        """Whether the print of a row is about the drug and size beside it. What was typed anew is."""
+        known = self.entries.get(f"{self.id}-v{number}-belongs", "")
+        about, _, text = known.partition(STAMPED)
+        now, _, typed = self.stamp(number, size).partition(STAMPED)
+        return not known or about == now or text != typed
+
+    def stamp(self, number: int, size: Decimal) -> str:
+        """What the print of a row is about, and the print."""
+        form = self.vials[number - 1].form
+        return stamp(self.code, size, *(form.text(name) for name in ON_THE_VIAL))
+
+    def _vial_form(self, prefix: str, sizes: list[Decimal]) -> VialForm:
+        return RecordedVialForm(self.entries, prefix, sizes)
+
+    def _discard_form(self, prefix: str) -> DiscardForm:
+        return RecordedDiscardForm(self.entries, prefix, self.around.witnesses)
+
+    @property
+    def more_open(self) -> bool:
+        rows = [row.form for row in self.vials if isinstance(row.form, RecordedVialForm)]
+        scanned = bool(self.form.text("scan")) or self.just_scanned
+        return super().more_open or scanned or any(form.marked for form in rows)
+
+    @property
+    def awaits_dose(self) -> bool:
+        """Whether a dose was ordered, and nobody has said yet what was given."""
+        return bool(self.form.text("ordered") and not self.form.text("administered")) and self.route != "hydration"
+
+    @property
+    def scan_problem(self) -> str:
+        """Why what was scanned cannot be taken; empty when there is nothing or it can."""
+        text = self.form.value("scan") or ""
+        return scan_problem(text, self.code, self.around.reference, self.on) if text else ""
+
+    def witnesses(self) -> dict[tuple[str, int], int]:
+        """Who saw which of the discards that are recorded."""
+        found = {}
+        rows = [row.form for row in self.discards if row.form.value("amount") is not None and row.form.choice("reason")]
+        for position, form in enumerate(rows):
+            chosen = form.value("witness") if "witness" in form.fields else None
+            if chosen:
+                found[self.id, position] = int(chosen)
+        return found
 
     @property
     def late_reason(self) -> str:
@@ -99,10 +155,15 @@ class RecordedDrug(DrugEntry):
 
     def kept(self) -> Iterator[tuple[str, str]]:
         """The hidden entries of this drug."""
-        names = [f"{self.id}-v{row.number}-{name}" for row in self.vials for name in KEPT_OF_VIALS]
-        for name in names:
-            if self.entries.get(name):
-                yield name, self.entries[name]
+        for row in self.vials:
+            name = f"{self.id}-v{row.number}"
+            if self.entries.get(f"{name}-container"):
+                yield f"{name}-container", self.entries[f"{name}-container"]
+            size = Decimal(row.form.choice("size") or 0)
+            if isinstance(row.form, RecordedVialForm) and row.form.marked and size:
+                # What is not of this drug and size keeps its old stamp, so that it stays left out.
+                known = self.entries.get(f"{name}-belongs", "")
+                yield f"{name}-belongs", self.stamp(row.number, size) if self.is_of(row.number, size) else known
 
 
 class RecordEntry(EncounterEntry):
@@ -124,6 +185,8 @@ class RecordEntry(EncounterEntry):
         self._read_patient()
         self._read_amounts()
         for drug in self.drugs:
+            if isinstance(drug, RecordedDrug):
+                self._read_print(drug)
             self.echoes[f"{drug.id}-drug"] = Echo(drug_for_nurses(drug.drug, drug.form.text("drug")))
 
     @property
@@ -213,6 +276,29 @@ class RecordEntry(EncounterEntry):
             words = f"{self.reference} was born on {day_in_words(known.birth_date)}"
             self.issues.append(Issue("birth_date", f"Birth date: {words}. Check the reference, or leave this out."))
 
+    def _read_print(self, drug: RecordedDrug) -> None:
+        """What is printed on the vials: how it was understood, and a day that is past."""
+        if drug.scan_problem:
+            self.issues.append(Issue(f"{drug.id}-scan", drug.scan_problem))
+        elif drug.form.text("scan"):
+            self.echoes[f"{drug.id}-scan"] = Echo("Read. Enter takes it.")
+        for row in drug.vials:
+            name, size = f"{drug.id}-v{row.number}", Decimal(row.form.choice("size") or 0)
+            expires, ndc = row.form.value("expires"), row.form.value("ndc")
+            self.echoes[f"{name}-expires"] = Echo(day_in_words(expires) if expires else "")
+            self.echoes[f"{name}-ndc"] = Echo(ndc_in_words(ndc) if ndc else "")
+            if size and not drug.is_of(row.number, size):
+                self.echoes[f"{name}-ndc"] = Echo("Left out: it was recorded for another drug or size.")
+            elif expires and expires < drug.on:
+                words = f"this vial expired on {day_in_words(expires)}, before it was used. Check the date on the vial."
+                self.issues.append(Issue(f"{name}-expires", f"Expires: {words}"))
+
+    @property
+    def witnesses(self) -> dict[tuple[str, int], int]:
+        """Who saw which discard, by administration and position."""
+        drugs = (drug for drug in self.given if isinstance(drug, RecordedDrug))
+        return {place: person for drug in drugs for place, person in drug.witnesses().items()}
+
     def _read_amounts(self) -> None:
         """What is finer than the database keeps is refused here, never rounded in silence."""
         for part in self.parts:
@@ -233,15 +319,3 @@ def drug_for_nurses(drug: Drug | None, typed: str) -> str:
         return ""
     container = "single-dose vial" if drug.single_dose else "multi-dose vial"
     return container.capitalize() if typed.casefold() == drug.name.casefold() else f"{drug.label}, {container}"
-
-
-def belongs(code: str, size: Decimal) -> str:
-    """What an NDC on record is about: a drug and a size of its vials."""
-    return f"{code} {plain_amount(size)}"
-
-
-def day_of(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None

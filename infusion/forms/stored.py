@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime
 
 from infusion.amount_entry import plain_amount
 from infusion.forms.parts import ACCESS_REASONS
-from infusion.forms.record import CONTAINER, belongs
+from infusion.forms.record import CONTAINER
+from infusion.forms.recorded_vials import stamp
 from infusion.forms.structure import Entries
 from infusion.services import facts
 from infusion.services.clock import instant, zone_named
@@ -76,11 +77,12 @@ class Writer:
             self.put(f"{name}-count", vial.count)
             if len(kinds) > 1:
                 self.put(f"{name}-container", CONTAINER[vial.single_dose])
-            if vial.ndc or vial.lot or vial.expires:
-                self.put(f"{name}-belongs", belongs(each.drug, vial.amount))
+            expires = vial.expires.isoformat() if vial.expires else ""
+            if vial.ndc or vial.lot or expires:
                 self.put(f"{name}-ndc", vial.ndc)
                 self.put(f"{name}-lot", vial.lot)
-                self.put(f"{name}-expires", vial.expires and vial.expires.isoformat())
+                self.put(f"{name}-expires", expires)
+                self.entries[f"{name}-belongs"] = stamp(each.drug, vial.amount, vial.ndc, vial.lot, expires)
 
 
 def entries_of(
@@ -111,11 +113,14 @@ def drug_text(code: str, reference: Reference, on: date) -> str:
 
 
 def normal(recorded: facts.Encounter) -> facts.Encounter:
-    """The same facts with every time an instant and without names, so that two readings compare."""
+    """The same facts with every time an instant and without names, so that two readings compare.
+
+    To the minute, which is what a form can say: a tap's seconds survive a save, so they are no difference.
+    """
     zone = zone_named(recorded.time_zone)
 
     def at(moment: datetime | None) -> datetime | None:
-        return None if moment is None else instant(moment, zone).astimezone(UTC)
+        return None if moment is None else instant(moment, zone).astimezone(UTC).replace(second=0, microsecond=0)
 
     def pause(each: facts.Pause) -> facts.Pause:
         return facts.Pause(start=at(each.start), stop=at(each.stop))

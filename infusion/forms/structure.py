@@ -26,8 +26,11 @@ _NAME = re.compile(
     r"(?:d(?P<drug>[0-9]{1,3})-(?:(?P<part>[pvw])(?P<number>[0-9]{1,3})-)?)?(?P<field>[a-z_]{1,40}(?:-[a-z_]{1,40})?)"
 )
 _ADD = re.compile(
-    r"add-(?P<part>pause|vial|discard)-d(?P<drug>[0-9]{1,2})(?:=(?P<amount>[0-9]{1,7}(?:\.[0-9]{1,6})?))?"
+    r"add-(?P<part>pause|vial|discard)-d(?P<drug>[0-9]{1,2})"
+    r"(?:=(?P<amount>[0-9]{1,7}(?:\.[0-9]{1,6})?)(?::(?P<reason>[a-z_]{1,20}))?)?"
 )
+_VIALS = re.compile(r"vials-d(?P<drug>[0-9]{1,2})=(?P<rows>(?:[0-9]{1,3}x[0-9]{1,7}(?:\.[0-9]{1,3})?,?){1,4})")
+_GIVEN = re.compile(r"(?P<how>given|hung)-d(?P<drug>[0-9]{1,2})")
 _REMOVE = re.compile(r"remove-d(?P<drug>[0-9]{1,2})(?:-(?P<part>[pvw])(?P<number>[0-9]{1,2}))?")
 _SET = re.compile(r"set:(?P<pairs>[a-z0-9_-]{1,60}=[0-9a-z:]{0,8}(?:,[a-z0-9_-]{1,60}=[0-9a-z:]{0,8})?)")
 _SETTABLE = re.compile(r"(?:d[0-9]{1,2}-(?:p[0-9]{1,2}-)?(?:start|stop)|visit_start|visit_stop)(?P<what>-day|-turn)?")
@@ -81,7 +84,12 @@ def act(entries: Entries, action: str) -> Acted:
     if action == "add-drug":
         return _add_drug(entries)
     if found := _ADD.fullmatch(action):
-        return _add_part(entries, int(found["drug"]), _LETTER[found["part"]], found["amount"] or "")
+        part, amount = _LETTER[found["part"]], found["amount"] or ""
+        return _add_part(entries, int(found["drug"]), part, amount, found["reason"] or "vial_remainder")
+    if found := _VIALS.fullmatch(action):
+        return _take_vials(entries, int(found["drug"]), found["rows"])
+    if found := _GIVEN.fullmatch(action):
+        return _given_as_ordered(entries, int(found["drug"]), hung=found["how"] == "hung")
     if found := _REMOVE.fullmatch(action):
         return _remove(entries, int(found["drug"]), found["part"] or "", int(found["number"] or 0))
     if found := _SET.fullmatch(action):
@@ -96,7 +104,7 @@ def _add_drug(entries: Entries) -> Acted:
     return Acted({**entries, f"d{number}-drug": ""}, f"d{number}-drug")
 
 
-def _add_part(entries: Entries, drug: int, part: str, amount: str) -> Acted:
+def _add_part(entries: Entries, drug: int, part: str, amount: str, reason: str) -> Acted:
     number = count_parts(entries, drug, part) + 1
     if number > MOST_PARTS[part] or drug > count_drugs(entries):
         return Acted(entries)
@@ -105,8 +113,31 @@ def _add_part(entries: Entries, drug: int, part: str, amount: str) -> Acted:
     if part == "v" and number == 2:
         added.setdefault(f"d{drug}-v1-size", "")
     if amount:
-        added[f"d{drug}-w{number}-reason"] = "vial_remainder"
+        added[f"d{drug}-w{number}-reason"] = reason
     return Acted(added, name)
+
+
+def _take_vials(entries: Entries, drug: int, rows: str) -> Acted:
+    """The proposed vials in place of what was typed of them."""
+    if drug > count_drugs(entries):
+        return Acted(entries)
+    kept = {name: value for name, value in entries.items() if not name.startswith(f"d{drug}-v")}
+    for number, row in enumerate(rows.strip(",").split(","), 1):
+        count, _, size = row.partition("x")
+        kept[f"d{drug}-v{number}-size"], kept[f"d{drug}-v{number}-count"] = size, count
+    return Acted(kept, f"d{drug}-v1-count")
+
+
+def _given_as_ordered(entries: Entries, drug: int, *, hung: bool) -> Acted:
+    """The ordered dose was given. All of it was hung: what stayed in the line is part of it and no discard."""
+    ordered = entries.get(f"d{drug}-ordered", "")
+    if not ordered:
+        return Acted(entries)
+    changed = {**entries, f"d{drug}-administered": ordered}
+    for number in range(count_parts(entries, drug, "w"), 0, -1) if hung else ():
+        if entries.get(f"d{drug}-w{number}-reason") == "line_residual":
+            changed = _remove(changed, drug, "w", number).entries
+    return Acted(changed, f"d{drug}-administered")
 
 
 def _remove(entries: Entries, drug: int, part: str, number: int) -> Acted:

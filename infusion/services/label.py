@@ -120,7 +120,7 @@ def _premedication(each: Administration, encounter: Encounter) -> list[Caution]:
         if push.route != "iv_push" or push.drug not in PUSHED_BEFORE or pushed is None:
             continue
         if timedelta(0) <= start - pushed < BEFORE_THE_INFUSION:
-            minutes = int((start - pushed).total_seconds()) // 60
+            minutes = (start - pushed) // timedelta(minutes=1)
             message = (
                 f"{PUSHED_BEFORE[push.drug]} was pushed {minutes} minute{'' if minutes == 1 else 's'} before the "
                 "infusion started. The label asks for about 30 minutes between them."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import cast
 from uuid import UUID, uuid4
@@ -25,17 +25,22 @@ from infusion.actions import Recorded, Refused, Stale, drop_copy, hand_to_billin
 from infusion.audit import AuditEvent
 from infusion.documentation import FIELD_PREFIX, Checklist, asked_of, checklist, checklist_of, prescriber_of
 from infusion.forms.encounter import Issue, Surroundings
-from infusion.forms.record import RecordEntry, without_rules
+from infusion.forms.record import RecordedDrug, RecordEntry, without_rules
+from infusion.forms.recorded_vials import take_scans
 from infusion.forms.stored import drug_text, entries_of, normal
 from infusion.forms.structure import SHOWN_ERRORS, Entries, TooMuch, act, known_entries
+from infusion.forms.times import Echo
 from infusion.late import entered_late
 from infusion.models import Clinic, Encounter, User, WorkingCopy
-from infusion.selectors import encounter_for, facts_of, last_write, patient_named, payers
+from infusion.selectors import colleagues, encounter_for, facts_of, last_write, patient_named, payers
 from infusion.services.reference import shipped_reference
-from infusion.views.preview import Preview, Remark, balance_of, issues_of, preview_of
+from infusion.time_entry import read_date
+from infusion.views.cautions import cautions_for
+from infusion.views.preview import Preview, Remark, issues_of, preview_of
 from infusion.views.public import LIVE, changed_drug, diagnosis_choices, drug_choices, pressed
 from infusion.views.record_words import DOCUMENTATION, PATIENT, differences, groups_of
 from infusion.views.taken_up import offers, taken_up, when_kept
+from infusion.views.waste import waste_of
 from payers.models import Payer
 from payers.policy import PayerPolicy, national_baseline
 from payers.selectors import day_in_words, policy_for
@@ -123,8 +128,14 @@ class Sheet:
             date_of_service=entry.date_of_service,
             place_of_service=self._place_of_service(),
             late_reasons=entry.late_reasons,
+            witnesses=entry.witnesses if self.clinic.asks_witness else None,
             documentation={**self._documented(), **entry.documentation.answers},
         )
+
+    @property
+    def unexplained(self) -> list[str]:
+        """The drugs that are entered late and do not say why."""
+        return sorted(self.late - {name for name, reason in self.entry.late_reasons.items() if reason})
 
     def checklist(self) -> Checklist:
         """The documentation as it stands in the form."""
@@ -150,8 +161,15 @@ class Sheet:
 
 def read_entries(entries: Entries, clinic: Clinic, known: dict[str, Payer], policy: PayerPolicy) -> RecordEntry:
     names = {"": "Choose the payer", **{slug: payer.name for slug, payer in known.items()}}
-    around = Surroundings(shipped_reference(), clinic_now(clinic), names, policy)
+    around = Surroundings(shipped_reference(), clinic_now(clinic), names, policy, witnesses_of(clinic))
     return RecordEntry(entries, around, partial(patient_named, clinic), asked_of(clinic))
+
+
+def witnesses_of(clinic: Clinic) -> tuple[tuple[str, str], ...]:
+    """Who may have seen drug thrown away, where the clinic asks for someone."""
+    if not clinic.asks_witness:
+        return ()
+    return tuple((str(person.pk), person.signature) for person in colleagues(clinic))
 
 
 def clinic_now(clinic: Clinic) -> datetime:
@@ -225,6 +243,10 @@ def stored_entries(stored: Encounter) -> Entries:
     reasons = {f"a{row.position + 1}": row.late_reason for row in stored.administrations.all()}
     entries = entries_of(facts_of(stored), shipped_reference(), reasons)
     answers = {f"{FIELD_PREFIX}{item}": text for item, text in stored.documentation.items()}
+    for row in stored.administrations.all():
+        for discard in row.discards.all():
+            if discard.witness_id:
+                entries[f"d{row.position + 1}-w{discard.position + 1}-witness"] = str(discard.witness_id)
     return {**entries, **answers, "payer": stored.payer.slug, "patient_reference": stored.patient.reference}
 
 
@@ -259,13 +281,34 @@ def typed_sheet(request: HttpRequest, stored: Encounter | None, action: str) -> 
     else:
         acted = act(entries, action)
         entries, focus = acted.entries, acted.focus
+    said: dict[str, str] = {}
+    if not is_live(request):
+        entries, scanned, said = take_scans(entries, shipped_reference(), day_typed(entries, clinic))
+        focus = scanned or focus
     client_id, version = request.POST.get("client_id", ""), request.POST.get("version", "")
     try:
         client = UUID(client_id)
     except ValueError:
         client = uuid4()
     number = int(version) if version.isdecimal() and version.isascii() and len(version) < 10 else 0
-    return Sheet(request, clinic, entries, client, number, stored, focus, refusal)
+    sheet = Sheet(request, clinic, entries, client, number, stored, focus, refusal)
+    for drug in sheet.entry.drugs:
+        if isinstance(drug, RecordedDrug) and f"{drug.id}-scan" in said:
+            drug.just_scanned = True
+            sheet.entry.echoes[f"{drug.id}-scan"] = Echo(said[f"{drug.id}-scan"])
+    return sheet
+
+
+def is_live(request: HttpRequest) -> bool:
+    """Whether this is sent while someone types, and may not take a half-typed scan."""
+    htmx = cast(HtmxDetails, request.htmx)  # type: ignore[attr-defined]
+    return bool(htmx) and htmx.target == LIVE
+
+
+def day_typed(entries: Entries, clinic: Clinic) -> date:
+    today = clinic_now(clinic).date()
+    found = read_date(entries.get("date", ""), today)
+    return found if isinstance(found, date) else today
 
 
 def take_one(mine: Entries, theirs: Entries, name: str) -> Entries:
@@ -286,10 +329,9 @@ def save(sheet: Sheet, *, hand_over: bool) -> HttpResponse:
     try:
         saved = written(sheet, recorded, by)
         drop_copy(by=by, client_id=saved.client_id)
-        unexplained = sorted(sheet.late - {name for name, reason in sheet.entry.late_reasons.items() if reason})
         if not hand_over:
-            if unexplained:
-                sheet.request.session[ASKED_LATE] = " ".join([str(saved.public_id), *unexplained])
+            if sheet.unexplained:
+                sheet.request.session[ASKED_LATE] = " ".join([str(saved.public_id), *sheet.unexplained])
             messages.success(sheet.request, SAVED)
             return redirect(address_of(saved))
         return handed_over(sheet, saved, by)
@@ -323,6 +365,9 @@ def handed_over(sheet: Sheet, saved: Encounter, by: User) -> HttpResponse:
             return redirect(f"{address_of(saved)}?{CHECK}={HAND_OVER}")
     messages.success(sheet.request, HANDED_OVER)
     missing = checklist_of(saved, facts_of(saved)).still_missing
+    unexplained = [drug.title for drug in sheet.entry.drugs if drug.id in sheet.unexplained]
+    if unexplained:
+        missing = f"{missing} Entered late without a reason: {', '.join(unexplained)}.".strip()
     if missing:
         messages.warning(sheet.request, f"{missing} The lines do not hang on it; a review by the payer may.")
     return redirect("encounters")
@@ -345,6 +390,7 @@ def is_same(stored: Encounter, recorded: Recorded) -> bool:
         and recorded.patient_name in ("", patient.name)
         and recorded.birth_date in (None, patient.birth_date)
         and normal(facts_of(stored)) == normal(replace(recorded.facts, id=""))
+        and recorded.witnesses in (None, witnesses_in(stored))
         and (recorded.documentation is None or answered(recorded.documentation) == answered(stored.documentation))
         and [row.late_reason for row in stored.administrations.all()] == late_reasons_of(recorded)
     )
@@ -357,6 +403,16 @@ def answered(answers: Mapping[str, str]) -> dict[str, str]:
 def late_reasons_of(recorded: Recorded) -> list[str]:
     reasons = recorded.late_reasons or {}
     return [reasons.get(each.id, "") for each in recorded.facts.administrations]
+
+
+def witnesses_in(stored: Encounter) -> dict[tuple[str, int], int]:
+    """Who saw which discard, by the form's name of the drug."""
+    return {
+        (f"d{row.position + 1}", discard.position): discard.witness_id
+        for row in stored.administrations.all()
+        for discard in row.discards.all()
+        if discard.witness_id is not None
+    }
 
 
 # What is shown -------------------------------------------------------------------------------------------------------
@@ -400,7 +456,8 @@ def form_context(sheet: Sheet, preview: Preview, issues: list[Issue] | None, *, 
         "issues": issues,
         "errors": {issue.field: issue.message for issue in issues},
         "refusal": sheet.refusal,
-        "balances": {drug.id: balance_of(drug) for drug in entry.drugs},
+        "balances": {drug.id: waste_of(drug) for drug in entry.drugs if isinstance(drug, RecordedDrug)},
+        "cautions": cautions_for(entry.encounter(), entry.patient, stored),
         "checked": checked,
         "handed": sheet.handed,
         "inexact": sheet.inexact,
