@@ -148,4 +148,5 @@ def is_first_ocrelizumab(patient: Patient | None, recorded: facts.Encounter) -> 
     if patient is None or patient.pk is None or recorded.date_of_service is None:
         return True
     earlier = Q(date_of_service__lt=recorded.date_of_service, administrations__drug__in=OCRELIZUMAB)
-    return not Encounter.objects.filter(earlier, patient=patient).exclude(public_id=recorded.id or None).exists()
+    others = Encounter.objects.filter(earlier, patient=patient)
+    return not (others.exclude(public_id=recorded.id) if recorded.id else others).exists()

@@ -7,6 +7,7 @@ from infusion.views.encounters import encounter, new_encounter
 from infusion.views.home import encounters
 from infusion.views.kept import keep, session, throw_away
 from infusion.views.orders import new_order, orders, take_off
+from infusion.views.paper import downtime_sheet, sheet
 from infusion.views.public import calculator, rules_page
 from infusion.views.review import approve, review, send_back
 
@@ -30,6 +31,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("encounters/kept/", keep, name="keep"),
     path("encounters/kept/thrown-away/", throw_away, name="throw-away"),
     path("encounters/<uuid:public_id>/", encounter, name="encounter"),
+    path("encounters/<uuid:public_id>/sheet/", sheet, name="sheet"),
+    path("downtime-sheet/", downtime_sheet, name="downtime-sheet"),
     path("encounters/<uuid:public_id>/review/", review, name="review"),
     path("encounters/<uuid:public_id>/review/approve/", approve, name="approve"),
     path("encounters/<uuid:public_id>/review/return/", send_back, name="return"),

@@ -12,6 +12,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from infusion.access import ADMIN, BILLING, NURSE, allow
 from infusion.actions import drop_copy, keep_copy
+from infusion.forms.record import without_rules
+from infusion.forms.structure import TooMuch, known_entries
 from infusion.idle import seconds_left
 from infusion.models import Encounter, User, WorkingCopy
 from infusion.selectors import encounter_for, encounters_of
@@ -53,13 +55,25 @@ def kept_of(request: HttpRequest) -> WorkingCopy | None:
     if client_id is None:
         return None
     stored, by = stored_of(request, client_id), cast(User, request.user)
-    sheet = encounters.typed_sheet(request, stored, "")
-    if sheet.refusal:
+    sheet = sheet_as_typed(request, stored, client_id)
+    if sheet is None:
         return None
     if is_nothing(sheet):
         drop_copy(by=by, client_id=client_id)
         return None
     return keep_copy(by=by, client_id=client_id, encounter=stored, version=sheet.version, entries=own_names(sheet))
+
+
+def sheet_as_typed(request: HttpRequest, stored: Encounter | None, client_id: UUID) -> encounters.Sheet | None:
+    """The form exactly as it stands: no button is pressed, and half a scan stays half a scan."""
+    pairs = [(name, request.POST[name]) for name in request.POST if name not in encounters.OWN_NAMES]
+    try:
+        entries = without_rules(known_entries(pairs))
+    except TooMuch:
+        return None
+    version = request.POST.get("version", "")
+    number = int(version) if version.isdecimal() and version.isascii() and len(version) < 10 else 0
+    return encounters.Sheet(request, encounters.clinic_of(request), entries, client_id, number, stored)
 
 
 def kept_at_the_end(request: HttpRequest, **_: Any) -> str:

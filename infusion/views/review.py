@@ -19,6 +19,8 @@ from infusion.access import ADMIN, BILLING, allow, roles_of
 from infusion.amount_entry import plain_amount
 from infusion.approved import approved_content
 from infusion.audit import AuditEvent
+from infusion.documentation import checklist_of
+from infusion.late import late_words
 from infusion.models import Approval, Encounter, User
 from infusion.selectors import Review, encounter_for, review_of
 from infusion.services import facts
@@ -189,6 +191,7 @@ def page(request: HttpRequest, encounter: Encounter, sent: Tried) -> HttpRespons
         "left": sum(not each.checked for each in acknowledgements),
         "may_decide": may_decide and encounter.state == State.WITH_BILLING,
         "given": [given_of(each, encounter) for each in shown.facts.administrations],
+        "documentation": checklist_of(encounter, shown.facts),
         "questions": encounter.questions.all(),
         "history": history_of(encounter),
         "rules_url": reverse("payers:detail", args=[encounter.payer.slug]),
@@ -345,7 +348,7 @@ def given_of(each: facts.Administration, encounter: Encounter) -> Given:
         ("Discarded", f"{plain_amount(discard.amount)} mg: {DISCARD_REASONS[discard.reason].lower()}")
         for discard in each.discards
     ]
-    late = {f"a{row.position + 1}": row.late_reason for row in encounter.administrations.all()}.get(each.id)
+    late = {f"a{row.position + 1}": late_words(row, zone) for row in encounter.administrations.all()}.get(each.id)
     if late:
         rows.append(("Entered late", late))
     return Given(drug_label(each.route, each.drug, encounter), tuple(rows))

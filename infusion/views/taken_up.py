@@ -49,7 +49,9 @@ def taken_up(request: HttpRequest, stored: Encounter | None) -> WorkingCopy | No
 
 def offers(request: HttpRequest, stored: Encounter | None, clinic: Clinic) -> list[Offer]:
     """The copies that are not open here."""
-    found = copies_of(cast(User, request.user), stored).exclude(client_id=uuid_of(request.GET.get(COPY, "")))
+    found, here = copies_of(cast(User, request.user), stored), uuid_of(request.GET.get(COPY, ""))
+    if here is not None:
+        found = found.exclude(client_id=here)
     return [
         Offer(
             client_id=copy.client_id,

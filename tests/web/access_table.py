@@ -65,6 +65,8 @@ TABLE: dict[str, Cells] = {
     "keep": write(NURSES),
     "throw-away": write(NURSES),
     "encounter": read_and_write(STAFF),
+    "sheet": read(STAFF),
+    "downtime-sheet": read(STAFF),
     "review": read(DESK),
     "approve": write(BILLERS),
     "return": write(BILLERS),
