@@ -157,7 +157,7 @@ def drug_name(route: str, code: str, on: date) -> str:
         return "Hydration"
     rows = shipped_reference().drugs.get(code, ())
     row = in_force(rows, on) or (rows[-1] if rows else None)
-    return row.label if row else code or "No drug yet"
+    return row.label if row else code[:1].upper() + code[1:] or "No drug yet"
 
 
 def named_dose(name: str, ordered: Decimal | None) -> str:

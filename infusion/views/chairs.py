@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from importlib import import_module
-from importlib.util import find_spec
 from typing import cast
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -16,12 +14,13 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from infusion.access import NURSE, allow
 from infusion.actions import Late, Refused, Stale, begin_order, confirm_dose, hand_to_billing, tap, undo_tap
 from infusion.chair_board import Board, board_of
 from infusion.models import Clinic, Encounter, Order, Tap, User
+from infusion.premedication import premedication_for
 from infusion.selectors import encounter_for
 from infusion.services import facts
 from infusion.time_entry import EntryProblem, TimeOfDay, date_in_words, occurrences, read_time
@@ -106,29 +105,25 @@ def time_context(now: datetime) -> dict[str, object]:
     return {"clinic_time": f"{now:%H:%M}", "clinic_zone": str(now.tzinfo), "server_now": now.isoformat()}
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @allow(NURSE)
 def begin(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Begin what was ordered, and go to its live page. Begun twice, it is one encounter."""
+    """Begin what was ordered, and go to its live page. Begun twice, it is one encounter.
+
+    Whoever signs in again after the tap comes here without it, and goes to the board.
+    """
     order = Order.objects.filter(clinic=clinic_of(request), public_id=public_id).first()
     if order is None:
         raise Http404
+    if request.method != "POST":
+        return redirect("chairs")
+    premedication = premedication_for(order.premedication)
     try:
-        encounter = begin_order(by=cast(User, request.user), order=order, premedication=premedication_of(order))
+        encounter = begin_order(by=cast(User, request.user), order=order, premedication=premedication)
     except Refused as refusal:
         messages.warning(request, str(refusal))
         return redirect("chairs")
     return redirect("chair", encounter.public_id)
-
-
-def premedication_of(order: Order) -> tuple[facts.Administration, ...]:
-    """What is given before the ordered drug."""
-    if not order.premedication or find_spec("infusion.premedication") is None:
-        return ()
-    found: tuple[facts.Administration, ...] = import_module("infusion.premedication").premedication_for(
-        order.premedication
-    )
-    return found
 
 
 # Live mode ------------------------------------------------------------------------------------------------------------
@@ -231,8 +226,7 @@ def take_back(request: HttpRequest, stored: Encounter, by: User) -> None:
 def confirm_all(request: HttpRequest, stored: Encounter, by: User) -> None:
     """All that was ordered reached the patient, and the rest of each vial was thrown away."""
     live = Live(stored, by, timezone.now())
-    asked = {int(each) for each in request.POST.getlist("given") if each.isdecimal() and len(each) < 5}
-    doses = [dose for dose in live.doses if dose.position in asked]
+    doses = [dose for dose in live.doses if f"amount-{dose.position}" in request.POST]
     if not doses:
         return  # the second of two taps
     if request.POST.get("version") != str(stored.version):

@@ -27,6 +27,7 @@ from infusion.chair_board import (
     sign_of,
     when,
 )
+from infusion.documentation import checklist_of
 from infusion.models import Encounter, Tap, User
 from infusion.selectors import facts_of, review_of
 from infusion.services import facts
@@ -357,13 +358,15 @@ class Live:
         vials = not any(code.startswith("vials.") for code in codes) and all(vial.lot or vial.ndc for vial in lots)
         here = self.main.position if self.main else 0
         dose = "#given" if any(each.can_be_confirmed for each in self.doses) else f"{form}#d{here + 1}-administered"
+        documented = checklist_of(self.encounter, facts_of(self.encounter))
         rows = [
             Task("Start time", done(started), f"#taps-{here}" if self.main and not started else "#recorded"),
             Task(
                 "Stop time", done(started and stopped), f"#taps-{here}" if not stopped or not started else "#recorded"
             ),
             Task("Dose and waste", done(amounts), dose),
-            Task("Vials and lot", done(vials), f"{form}#d{here + 1}-size"),
+            Task("Vials and lot", done(vials), f"{form}#d{here + 1}-v1-size"),
+            Task("Documentation", done(not documented.missing), f"{form}#documentation"),
         ]
         known = (*TIMES, *AMOUNTS)
         other = [each for each in self.errors if each.code not in known and not each.code.startswith("vials.")]

@@ -41,8 +41,8 @@
     const off = Date.now() - (clinic.latest + passed(clinic.since));
     notice.hidden = Math.abs(off) <= OFF_BY;
     if (notice.hidden) return;
-    const minutes = Math.floor(Math.abs(off) / 60000);
-    const amount = minutes < 120 ? `${minutes} minutes` : `${Math.floor(minutes / 60)} hours`;
+    const minutes = Math.round(Math.abs(off) / 60000);
+    const amount = minutes < 120 ? `${minutes} minutes` : `${Math.round(minutes / 60)} hours`;
     put(document.getElementById("tablet-off"), `${amount} ${off > 0 ? "ahead" : "behind"}`);
     put(document.getElementById("tablet-clinic"), shown.textContent);
   }

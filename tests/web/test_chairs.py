@@ -365,6 +365,31 @@ def test_the_whole_visit_makes_its_lines(client: Tablet, run: Any, nurse: User) 
     assert buttons(live(client, 153, encounter)) == []
 
 
+def test_what_is_given_before_needs_one_tap_each(client: Tablet, place: Place) -> None:
+    order = place(3, "Sarah Whitfield", 0, premedication=("methylprednisolone", "acetaminophen"))
+    with client.at(0):
+        client.post(reverse("order-begin", args=[order.public_id]))
+    encounter = Encounter.objects.get()
+    text = live(client, 0, encounter)
+    assert words_of(text).count("Given now") == 2
+    assert buttons(text) == ["start", "start", "start"]
+    assert "Acetaminophen 650 mg" in words_of(text)
+    for position, after, kind in ((0, 1, "start"), (1, 2, "start"), (2, 30, "start"), (2, 180, "stop")):
+        post(client, after, encounter, act=kind, position=position, tap=uuid4())
+    text = words_of(live(client, 181, encounter))
+    assert "1 vial of 125 mg; 25 mg discarded, rest of the vial" in text
+    assert re.search("Methylprednisolone[^:]*: Given", text)
+    confirmed(client, encounter, 181)
+    given = encounter.administrations.values_list("drug", "administered").order_by("position")
+    assert list(given) == [("J2919", 100), ("acetaminophen", 650), ("J2350", 600)]
+    encounter.refresh_from_db()
+    lines = [(line.code, *line.modifiers, line.units) for line in review_of(encounter).statement.lines]
+    assert lines == [
+        ("96365", 1), ("96366", 1), ("96375", 1), ("J2919", 20), ("J2919", "JW", 5), ("J2350", "JZ", 600),
+    ]  # fmt: skip
+    assert "Hand to billing" in words_of(live(client, 182, encounter))
+
+
 def test_the_rest_of_the_vial_is_discarded_in_the_same_tap(client: Tablet, run: Any) -> None:
     encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("stop", 150), ordered=Decimal(575))
     assert "25 mg discarded, rest of the vial" in words_of(live(client, 151, encounter))
