@@ -118,7 +118,8 @@ def _taken(entries: Entries, number: int, scan: Scan, reference: Reference, on: 
     size = size_of(scan.ndc, reference, on)
     print_on = {"ndc": scan.ndc, "lot": scan.lot, "expires": scan.expires.isoformat() if scan.expires else ""}
     rows = [f"{d}-v{n}" for n in range(1, count_parts(taken, number, "v") + 1)]
-    if any(all(taken.get(f"{row}-{name}", "") == text for name, text in print_on.items()) for row in rows):
+    known = any(all(taken.get(f"{row}-{name}", "") == text for name, text in print_on.items()) for row in rows)
+    if known and any(print_on.values()):
         return taken, "This vial’s NDC, lot and expiry are on record already. Count it under Vials."
     free = next((row for row in rows if _takes(taken, row, size)), "")
     if not free and len(rows) == MOST_PARTS["v"]:

@@ -158,7 +158,7 @@ def test_the_whole_flow_works_without_javascript(signed_in: Any, nurse: User, me
     field(pause, "Stop").fill("1020")
     button(page, "Hand to billing").click()
     expect(page.get_by_text("Saved as a draft. Before billing can have it:")).to_be_visible()
-    button(page, "Record 25 mg as vial remainder").first.click()
+    button(page, "Stopped early: 25 mg discarded").first.click()
     button(page, "Hand to billing").click()
     expect(page.get_by_role("status")).to_have_text("Handed to billing.")
     row = Encounter.objects.get().administrations.get()
