@@ -198,6 +198,16 @@ class RecordEntry(EncounterEntry):
         yield self.documentation
 
     @property
+    def next_time(self) -> str:
+        """The field of the first time that is still to be typed: a start, then a stop."""
+        timed = [drug for drug in self.drugs if drug.route in ("iv_infusion", "hydration")]
+        for name in ("start", "stop"):
+            for drug in timed:
+                if not drug.form.text(name):
+                    return f"{drug.id}-{name}"
+        return ""
+
+    @property
     def names_typed(self) -> bool:
         """Whether the fold with name and birth date holds something."""
         return bool(self.patient_form.text("patient_name") or self.patient_form.text("birth_date"))

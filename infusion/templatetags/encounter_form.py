@@ -7,8 +7,10 @@ from typing import Any
 from django import template
 from django.utils.safestring import SafeString
 
+from infusion.cautions import cautions_of
 from infusion.forms.parts import Part
 from infusion.forms.times import Echo
+from infusion.models import Encounter
 
 register = template.Library()
 
@@ -67,6 +69,12 @@ def way_back(context: dict[str, Any]) -> dict[str, Any]:
 
 def note_of(context: dict[str, Any], full: str) -> dict[str, Any]:
     return {"name": full, "error": context["errors"].get(full, ""), "echo": context["entry"].echoes.get(full, Echo())}
+
+
+@register.inclusion_tag("infusion/encounter/_cautions.html")
+def label_cautions(encounter: Encounter) -> dict[str, Any]:
+    """What the drug's label says about a stored encounter; nothing in it is to be pressed."""
+    return {"cautions": cautions_of(encounter), "unlinked": True}
 
 
 @register.filter

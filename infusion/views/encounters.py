@@ -23,6 +23,7 @@ from django_htmx.middleware import HtmxDetails
 from infusion.access import ADMIN, BILLING, NURSE, allow, roles_of
 from infusion.actions import Recorded, Refused, Stale, drop_copy, hand_to_billing, save_encounter
 from infusion.audit import AuditEvent
+from infusion.cautions import cautions_for
 from infusion.documentation import FIELD_PREFIX, Checklist, asked_of, checklist, checklist_of, prescriber_of
 from infusion.forms.encounter import Issue, Surroundings
 from infusion.forms.record import RecordedDrug, RecordEntry, without_rules
@@ -35,7 +36,6 @@ from infusion.models import Clinic, Encounter, User, WorkingCopy
 from infusion.selectors import colleagues, encounter_for, facts_of, last_write, patient_named, payers
 from infusion.services.reference import shipped_reference
 from infusion.time_entry import read_date
-from infusion.views.cautions import cautions_for
 from infusion.views.preview import Preview, Remark, issues_of, preview_of
 from infusion.views.public import LIVE, changed_drug, diagnosis_choices, drug_choices, pressed
 from infusion.views.record_words import DOCUMENTATION, PATIENT, differences, groups_of
@@ -76,6 +76,7 @@ class Sheet:
     refusal: str = ""
     handed: bool = False
     inexact: bool = False
+    scanned: bool = False
     copy: WorkingCopy | None = None
     late: frozenset[str] = frozenset()
     late_asked: list[str] = field(default_factory=list)
@@ -231,6 +232,7 @@ def encounter(request: HttpRequest, public_id: UUID) -> HttpResponse:
         sheet.late_asked = [drug.title for drug in sheet.entry.drugs if drug.id in sheet.late]
     sheet.inexact = not sheet.entry.issues and normal(sheet.entry.encounter()) != normal(facts_of(stored))
     sheet.handed = request.GET.get(CHECK) == HAND_OVER
+    sheet.focus = sheet.entry.next_time if not sheet.handed else ""
     return form_page(sheet, checked=sheet.handed)
 
 
@@ -263,6 +265,10 @@ def answer(request: HttpRequest, stored: Encounter | None) -> HttpResponse:
         sheet.version = int(kept[1])
     if kept or action in (SAVE, HAND_OVER):
         return save(sheet, hand_over=action == HAND_OVER)
+    if sheet.scanned and action == CHECK:
+        # The Enter at the end of a scan asks for nothing but the scan.
+        unread = [issue for issue in sheet.entry.issues if issue.field == sheet.focus]
+        return form_page(sheet, issues=unread, checked=bool(unread))
     return form_page(sheet, checked=action == CHECK)
 
 
@@ -292,6 +298,7 @@ def typed_sheet(request: HttpRequest, stored: Encounter | None, action: str) -> 
         client = uuid4()
     number = int(version) if version.isdecimal() and version.isascii() and len(version) < 10 else 0
     sheet = Sheet(request, clinic, entries, client, number, stored, focus, refusal)
+    sheet.scanned = bool(said) or focus.endswith("-scan")
     for drug in sheet.entry.drugs:
         if isinstance(drug, RecordedDrug) and f"{drug.id}-scan" in said:
             drug.just_scanned = True

@@ -19,6 +19,7 @@ from django_htmx.middleware import HtmxDetails
 from infusion.access import NURSE, allow
 from infusion.actions import Ordered, Refused, cancel_order, place_order
 from infusion.amount_entry import plain_amount
+from infusion.cautions import CautionView, cautions_for
 from infusion.forms.encounter import Surroundings
 from infusion.forms.order import BEFORE, OrderEntry
 from infusion.forms.stored import drug_text
@@ -29,7 +30,6 @@ from infusion.selectors import encounters_of, order_for, orders_of, patient_name
 from infusion.services.reference import in_force, shipped_reference
 from infusion.time_entry import date_in_words
 from infusion.vials import Rows, as_text
-from infusion.views.cautions import CautionView, cautions_for
 from infusion.views.encounters import clinic_now, clinic_of, private
 from infusion.views.public import pressed
 from payers.models import Payer

@@ -110,6 +110,13 @@ def test_a_scan_fills_ndc_lot_and_expiry(at_the_chair):
     assert (vial.ndc, vial.lot, vial.expires, vial.count) == (OCREVUS, "H1234", date(2026, 11, 30), 2)
 
 
+def test_the_enter_at_the_end_of_a_scan_checks_nothing_else(at_the_chair):
+    response = at_the_chair.post(NEW, {"act": "check", "d1-scan": PRODUCT + EXPIRY + LOT})
+    assert (response.context["issues"], response.context["checked"]) == ([], False)
+    response = at_the_chair.post(NEW, {"act": "check", "d1-scan": "hello"})
+    assert [issue.field for issue in response.context["issues"]] == ["d1-scan"]
+
+
 def test_a_scan_names_the_drug_where_none_is_typed(at_the_chair):
     scanned = {**sent(d1__scan=PRODUCT + EXPIRY + LOT), "d1-drug": "", "d1-v1-size": "", "d1-v1-count": ""}
     fields = form_of(at_the_chair.post(NEW, scanned))
@@ -152,7 +159,9 @@ def test_another_lot_gets_a_row_of_its_own_and_its_count_is_asked(at_the_chair):
     second = at_the_chair.post(NEW, {**first, "act": "check", "d1-scan": PRODUCT + EXPIRY + "10J9"})
     fields = form_of(second)
     assert [fields[f"d1-v{n}-lot"] for n in (1, 2)] == ["H1234", "J9"]
-    assert [issue.field for issue in second.context["issues"]] == ["d1-v2-count"]
+    assert second.context["issues"] == []
+    refused = at_the_chair.post(NEW, {**fields, "act": "save"})
+    assert [issue.field for issue in refused.context["issues"]] == ["d1-v2-count"]
     assert "own row" in note(second, "d1-scan")
 
 
