@@ -62,6 +62,8 @@ class Row:
     words: str
     read: bool = False
     """Whether the words were read from the record, and nobody has to answer."""
+    asked: bool = True
+    """Whether this record calls for it."""
 
     @property
     def done(self) -> bool:
@@ -74,9 +76,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Checklist:
-    """The items that are asked for here."""
+    """The items that are asked for here; `every` also holds those that another drug would call for."""
 
-    rows: tuple[Row, ...]
+    every: tuple[Row, ...]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.every if row.asked)
 
     @property
     def missing(self) -> list[str]:
@@ -112,10 +118,10 @@ def checklist(
     }
     rows = []
     for item in asked_of(clinic):
-        if item.key == HEPATITIS_B and not is_first_ocrelizumab(patient, recorded):
-            continue
+        asked = item.key != HEPATITIS_B or is_first_ocrelizumab(patient, recorded)
         answer = "" if item.derived else " ".join(str(answers.get(item.key, "")).split())
-        rows.append(Row(item, answer or derived.get(item.key, ""), read=not answer and bool(derived.get(item.key))))
+        found = derived.get(item.key, "")
+        rows.append(Row(item, answer or found, read=not answer and bool(found), asked=asked))
     return Checklist(tuple(rows))
 
 

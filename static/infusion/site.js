@@ -41,7 +41,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-    if (!event.target.closest("#encounter-form")) return;
+    if (!event.target.closest("#encounter-form, #conflict")) return;
     event.preventDefault();
     form().requestSubmit(document.getElementById("update"));
   });
