@@ -160,7 +160,7 @@ def live_context(live: Live, entry: LateEntry | None = None) -> dict[str, object
     return {
         "live": live,
         "encounter": live.encounter,
-        "late": entry or LateEntry(),
+        "late": entry or LateEntry(what=f"stop-{live.lost.row.position}" if live.lost and live.is_open else ""),
         "late_choices": late_choices(live),
         "late_days": [(day.isoformat(), date_in_words(day)) for day in days_of(live)],
         "late_reasons": REASONS,

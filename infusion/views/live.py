@@ -161,6 +161,16 @@ class Live:
         main = main_course(self.courses)
         return [self._drug(course) for course in self.courses if course is not main]
 
+    @cached_property
+    def lost(self) -> Course | None:
+        """A drug that was started and whose stop nobody recorded when it came."""
+        older = self.encounter.date_of_service < self.now.date()
+        return next((each for each in self.courses if each.is_open and (older or each.has_lost_its_stop)), None)
+
+    @property
+    def lost_since(self) -> str:
+        return when(self.lost.since, self.now) if self.lost and self.lost.since else ""
+
     @property
     def several(self) -> bool:
         return len(self.courses) > 1

@@ -13,7 +13,17 @@
     new Intl.DateTimeFormat("en-US", { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: zone }).format(moment);
   const passed = (since) => performance.now() - since;
 
+  // The board beside an encounter may be longer than its place.
+  function showCurrent() {
+    const tile = document.querySelector(".tile[aria-current]");
+    const list = tile && tile.closest(".tiles");
+    if (!list) return;
+    list.scrollTop = tile.offsetParent === list ? tile.offsetTop - (list.clientHeight - tile.offsetHeight) / 2 : 0;
+    list.scrollLeft = tile.offsetParent === list ? tile.offsetLeft - (list.clientWidth - tile.offsetWidth) / 2 : 0;
+  }
+
   function learn() {
+    showCurrent();
     const told = [...document.querySelectorAll("[data-server-now]")].map((each) => Date.parse(each.dataset.serverNow));
     const latest = Math.max(...told);
     if (!clinic || latest > clinic.latest) clinic = { latest, since: performance.now() };

@@ -72,7 +72,7 @@ TABLE: dict[str, Cells] = {
     "return": write(BILLERS),
     # Chairs
     "chairs": read(NURSES),
-    "order-begin": write(NURSES),
+    "order-begin": read_and_write(NURSES),
     "chair": read_and_write(NURSES),
     # Orders
     "orders": read(NURSES),

@@ -333,6 +333,15 @@ def test_yesterdays_stop_is_entered_on_its_day(client: Tablet, run: Any) -> None
     assert encounter.administrations.get().stopped_at == minutes(150)
 
 
+def test_a_stop_that_is_missing_is_asked_for_with_its_time(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0))
+    assert "No stop since" not in live(client, 150, encounter).partition('id="live"')[2]
+    text = live(client, 24 * 60, encounter).partition('id="live"')[2]
+    assert "No stop since March 10, 09:00. If the infusion has ended" in words_of(text)
+    assert '<option value="stop-0" selected>' in text
+    assert '<details class="late" id="late" open>' in text
+
+
 def test_the_repeated_hour_is_asked_about(client: Tablet, run: Any) -> None:
     night = 236 * 24 * 60 - 120  # the night to November 1, when 01:30 comes twice
     encounter = run(3, "Sarah Whitfield", night, ("start", night))
