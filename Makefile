@@ -1,10 +1,10 @@
-# make setup | run | test | test-postgres | coverage | lint | format | lock | clean
+# make setup | run | test | test-postgres | ux | screenshots | coverage | lint | format | lock | clean
 # Everything made lies in .venv/ and in the ignored var/.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: setup run test test-postgres coverage lint format lock clean chromium
+.PHONY: setup run test test-postgres ux screenshots coverage lint format lock clean chromium
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -39,6 +39,14 @@ test: setup chromium
 # The same suite on a PostgreSQL that lives only as long as the command.
 test-postgres: setup chromium
 	@.ci/with-postgres $(BIN)/pytest $(PYTEST)
+
+# What using it takes, measured and written to docs/ux.md. A row that is short or missing fails.
+ux: setup chromium
+	@$(BIN)/pytest -n 2 --dist worksteal -o python_files='ux_*.py' --table=docs/ux.md tests/ux
+
+# Pictures of every nurse page, into docs/images/nurse.
+screenshots: setup chromium
+	@$(BIN)/pytest -o python_files='pictures_*.py' tests/ux
 
 # Every branch of the rules, or it fails.
 coverage: setup

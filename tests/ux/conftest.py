@@ -80,7 +80,7 @@ class Gather:
         path = self.config.getoption("--table")
         if not path or hasattr(self.config, "workerinput"):
             return
-        write(Path(path), self.rows, f"{datetime.now():%B %-d, %Y}")
+        write(Path(path), self.rows, f"{datetime.now().astimezone():%B %-d, %Y}")
         if not passes(self.rows):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -106,14 +106,16 @@ def clock() -> Iterator[Any]:
 def enter(new_context: Callable[..., BrowserContext], live_server: Any) -> Enter:
     """A page of its own for someone who is signed in already, or for a visitor."""
 
-    def make(user: User | None, **context: Any) -> Page:
+    def make(user: User | None, size: tuple[int, int] = (1280, 800), **context: Any) -> Page:
         opened = new_context(**context)
         if user is not None:
             client = Client()
             client.force_login(user)
             cookie = client.cookies["sessionid"]
             opened.add_cookies([{"name": "sessionid", "value": cookie.value, "url": live_server.url}])
-        return opened.new_page()
+        page = opened.new_page()
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        return page
 
     return make
 
