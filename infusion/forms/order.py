@@ -179,6 +179,9 @@ class OrderEntry:
         elif self.dose is not None and self.vials and opened(self.vials) < self.dose:
             hold, dose = plain_amount(opened(self.vials)), plain_amount(self.dose)
             self.issues.append(Issue("vials", f"Vials: they hold {hold} mg, and {dose} mg are ordered. Add vials."))
+        if self.on and self.on < self.around.today:
+            message = "Date: this day is past. Enter what was given then as a new encounter."
+            self.issues.append(Issue("date", message))
         known = self.patient
         if known is None:
             return

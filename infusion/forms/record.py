@@ -35,9 +35,11 @@ from infusion.forms.times import Echo
 from infusion.models import Patient
 from infusion.services import facts
 from infusion.services.reference import Drug
+from infusion.time_entry import plain_text
 from payers.selectors import day_in_words
 
 MICROGRAM = Decimal("0.001")
+LONGEST_DRUG = 60
 TOO_FINE = "{label}: amounts are kept to a thousandth of a mg. Three decimals are enough."
 SINGLE_DOSE = {"single": True, "multi": False}
 CONTAINER = {True: "single", False: "multi", None: ""}
@@ -120,6 +122,13 @@ class RecordedDrug(DrugEntry):
 
     def _discard_form(self, prefix: str) -> DiscardForm:
         return RecordedDiscardForm(self.entries, prefix, self.around.witnesses)
+
+    @property
+    def code(self) -> str:
+        """The drug's code; what is taken by mouth is told by its name, whatever that is."""
+        typed = " ".join(plain_text(self.form.text("drug")).split())
+        by_name = self.route == "oral" and self.drug is None and typed.isprintable() and len(typed) <= LONGEST_DRUG
+        return typed if by_name else super().code
 
     @property
     def more_open(self) -> bool:

@@ -82,7 +82,8 @@ def test_a_form_sent_twice_is_one_order(at_the_desk):
     ("field", "text", "words"),
     [
         ("patient_reference", "", "enter the record number"), ("payer", "", "choose who pays"),
-        ("date", "", "enter the day"), ("time", "", "when the patient is expected"), ("drug", "", "choose what"),
+        ("date", "", "enter the day"), ("date", "2026-03-09", "this day is past"),
+        ("time", "", "when the patient is expected"), ("drug", "", "choose what"),
         ("drug", "Snake oil", "no drug of this name"), ("ordered", "", "what was prescribed"),
         ("ordered", "0", "more than 0"), ("ordered", "0.0001", "thousandth"), ("vials", "two", "for example 2 x 300"),
         ("vials", "1 x 300", "they hold 300 mg, and 600 mg are ordered"), ("time", "2530", "hours"),
@@ -102,7 +103,7 @@ def test_what_is_missing_is_said_and_nothing_is_kept(at_the_desk, field, text, w
 
 
 def test_an_hour_that_the_clocks_skip_is_asked_about(at_the_desk):
-    response = at_the_desk.post(NEW, sent(date="2026-03-08", time="0230"))
+    response = at_the_desk.post(NEW, sent(date="2027-03-14", time="0230"))
     assert "skipped" in response.context["issues"][0].message
 
 
@@ -179,6 +180,17 @@ def test_an_order_is_taken_off_the_day_with_a_reason(at_the_desk, nurse, clinic,
     assert "Taken off the day." in page
     assert "MRN-1001" not in page
     assert AuditEvent.objects.get(action="order.cancel").reason == "Fever"
+
+
+def test_what_an_order_begins_is_saved_from_the_form_as_it_stands(at_the_desk, nurse, clinic, medicare):
+    order = place(nurse, clinic, medicare, premedication=USUAL)
+    begun = begin_order(by=nurse, order=order, premedication=premedication_for(USUAL))
+    address = f"/encounters/{begun.public_id}/"
+    opened = at_the_desk.get(address)
+    assert (opened.context["inexact"], opened.context["focus"]) == (False, "d4-start")
+    form = Page(opened.content).form_to(address).fields
+    assert at_the_desk.post(address, {**form, "act": "save"}).status_code == 302
+    assert [row.drug for row in begun.administrations.all()] == ["J2919", "J1200", "acetaminophen", "J2350"]
 
 
 def test_an_order_that_has_begun_stays(at_the_desk, nurse, clinic, medicare):
