@@ -100,7 +100,7 @@ class Due:
     at: str
     who: str
     what: str
-    is_late: bool
+    late: Sign | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +278,13 @@ def order_tile(order: Order, now: datetime) -> Tile:
 
 def due(order: Order, now: datetime) -> Due:
     tile = order_tile(order, now)
-    return Due(order, clock(order.scheduled_at, now), tile.who, tile.what, order.scheduled_at <= now)
+    return Due(
+        order,
+        clock(order.scheduled_at, now),
+        tile.who,
+        tile.what,
+        Sign("late", "Late") if order.scheduled_at <= now else None,
+    )
 
 
 def person_named(name: str, reference: str) -> str:

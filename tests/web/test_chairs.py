@@ -175,7 +175,7 @@ def test_an_order_on_an_occupied_chair_is_in_the_list(client: Tablet, run: Any, 
         "Chair 1 Sarah Whitfield Ocrelizumab 600 mg Running 40 min",
         "Chair 2 Soon Coming Ocrelizumab 600 mg Due at 10:15",
     ]
-    assert "09:30 Ivy Marsh" in words_of(text)
+    assert "09:30 Ivy Marsh Ocrelizumab 600 mg, chair 1 Late Begin" in words_of(text)
 
 
 def test_an_order_of_another_day_is_not_on_the_board(client: Tablet, place: Place) -> None:
@@ -259,6 +259,22 @@ def test_the_clock_counts_what_ran(client: Tablet, run: Any) -> None:
     assert "Started 09:00 (9:00am) Paused 10:05 to 10:20, 15 min Bags 1" in text
     for word in ("$", "unit", "more minute", "96365", "hour"):
         assert word not in text.partition("CPT is")[0], word
+
+
+def test_a_new_bag_is_counted_and_changes_no_minute(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("new_bag", 60))
+    text = words_of(live(client, 62, encounter))
+    assert "Running 1 h 02 min" in text
+    assert "Bags 2" in text
+    assert "New bag at 10:00 , 2 minutes ago Undo" in text
+
+
+def test_an_encounter_without_a_drug_says_what_to_do(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0)
+    encounter.administrations.all().delete()
+    assert "No drug is recorded yet" in live(client, 1, encounter)
+    assert buttons(live(client, 1, encounter)) == []
+    assert tiles(get(client, 1).content.decode())[2] == "Chair 3 Sarah Whitfield No drug yet Not started"
 
 
 def test_a_double_tap_is_one(client: Tablet, run: Any) -> None:
