@@ -145,6 +145,15 @@ class Worklist:
         counts = {name.replace("_", "-"): count for name, count in stored.items()}
         return {**counts, WARNINGS: len(self._judged(WARNINGS)), BLOCKED: len(self._judged(BLOCKED))}
 
+    @property
+    def without_stop(self) -> int:
+        """How many infusions have started, and nobody has said when they stopped."""
+        started = Administration.objects.filter(
+            encounter=OuterRef("pk"), route__in=("iv_infusion", "hydration"),
+            started_at__isnull=False, stopped_at__isnull=True,
+        )  # fmt: skip
+        return encounters_of(self.clinic).filter(Q(Exists(started)), state=State.DRAFT).count()
+
     @cached_property
     def _conditions(self) -> dict[str, Q]:
         """The lists that the database can tell by itself."""

@@ -108,6 +108,7 @@ def encounters(request: HttpRequest) -> HttpResponse:
             "empty": EMPTY[name],
             "today": worklist.today,
             "may_record": NURSE in roles_of(user),
+            "without_stop": worklist.without_stop if NURSE in roles_of(user) else 0,
         },
     )
 

@@ -172,7 +172,7 @@ def visit(enter: Enter, house: House, browser_problems: list[str]) -> Callable[[
         if state.press:
             page.get_by_role("button", name=state.press, exact=True).first.click()
             page.wait_for_load_state()
-            page.wait_for_timeout(150)
+            page.wait_for_timeout(700)
         # A page refused or not there says so in the console too.
         browser_problems[:] = [each for each in browser_problems if not re.search(r"status of 4\d\d", each)]
         return page
