@@ -33,7 +33,7 @@ from infusion.forms.structure import SHOWN_ERRORS, Entries, TooMuch, act, known_
 from infusion.forms.times import Echo
 from infusion.late import entered_late
 from infusion.models import Clinic, Encounter, User, WorkingCopy
-from infusion.selectors import colleagues, encounter_for, facts_of, last_write, patient_named, payers
+from infusion.selectors import colleagues, encounter_for, encounters_of, facts_of, last_write, patient_named, payers
 from infusion.services.reference import shipped_reference
 from infusion.time_entry import read_date
 from infusion.views.preview import Preview, Remark, issues_of, preview_of
@@ -59,6 +59,10 @@ FOR_BILLING = (
     "policy.", "push.repeat", "step_therapy.", "units.",
 )  # fmt: skip
 """Findings that are a payer's affair, or that tell how much longer would have earned more."""
+OF_ANOTHER = (
+    "What was typed belongs to another encounter, so nothing of it is saved here: it may be about another patient. "
+    "Open that encounter and type it there."
+)
 NO_LONGER_HERE = "This encounter is with billing, so what you typed cannot be saved over it. Ask for it back first."
 
 
@@ -355,6 +359,9 @@ def written(sheet: Sheet, recorded: Recorded, by: User) -> Encounter:
     """The encounter as it is stored now. A form sent again after it was changed is a second version, not a new one."""
     write = partial(save_encounter, by=by, clinic=sheet.clinic, client_id=sheet.client_id, recorded=recorded)
     if sheet.stored is not None:
+        others = encounters_of(sheet.clinic).exclude(pk=sheet.stored.pk)
+        if others.filter(client_id=sheet.client_id).exists():
+            raise Refused(OF_ANOTHER)
         return write(public_id=sheet.stored.public_id, version=sheet.version)
     saved = write()
     if is_same(saved, recorded):

@@ -493,3 +493,16 @@ def test_typing_saves_nothing_though_a_button_has_the_focus(client, nurse, medic
     assert "Drug 2" not in response.content.decode()
     client.post(NEW, sent(act="save"))
     assert Encounter.objects.count() == 1
+
+
+def test_a_form_of_one_patient_never_writes_to_another(at_the_chair, nurse, clinic, sarah, stored):
+    other = save_encounter(
+        by=nurse, clinic=clinic, client_id=uuid4(), recorded=replace(sarah, patient_reference="MRN-2002")
+    )
+    form = sent(client_id=other.client_id, version=stored.version, patient_reference="MRN-2002", d1__stop="1200")
+    page = at_the_chair.post(address(stored), form).content.decode()
+    assert "belongs to another encounter" in page
+    stored.refresh_from_db()
+    assert (stored.version, stored.patient.reference) == (1, "MRN-1001")
+    own = sent(client_id=stored.client_id, version=stored.version, d1__stop="1200")
+    assert at_the_chair.post(address(stored), own).status_code == 302
