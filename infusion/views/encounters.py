@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
+from itertools import pairwise
 from typing import cast
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -34,6 +35,7 @@ from infusion.forms.times import Echo
 from infusion.late import entered_late
 from infusion.models import Clinic, Encounter, User, WorkingCopy
 from infusion.selectors import colleagues, encounter_for, encounters_of, facts_of, last_write, patient_named, payers
+from infusion.services import facts
 from infusion.services.reference import shipped_reference
 from infusion.time_entry import read_date
 from infusion.views.preview import Preview, Remark, issues_of, preview_of
@@ -117,6 +119,7 @@ class Sheet:
         unsaid = {finding.message for finding in findings if finding.code.startswith(FOR_BILLING)}
         preview.warnings = [remark for remark in preview.warnings if remark.message not in unsaid]
         preview.told = [remark for remark in preview.told if remark.message not in unsaid]
+        preview.told += overlapping_pauses(self.entry.encounter())
         return preview
 
     def recorded(self) -> Recorded:
@@ -238,6 +241,18 @@ def encounter(request: HttpRequest, public_id: UUID) -> HttpResponse:
     sheet.handed = request.GET.get(CHECK) == HAND_OVER
     sheet.focus = sheet.entry.next_time if not sheet.handed else ""
     return form_page(sheet, checked=sheet.handed)
+
+
+def overlapping_pauses(encounter: facts.Encounter) -> list[Remark]:
+    """Two pauses at the same time are no error, but whoever typed them wants to know how they count."""
+    told = []
+    for number, each in enumerate(encounter.administrations, 1):
+        naive = [(p.start, p.stop) for p in each.pauses if p.start and p.stop and not p.start.tzinfo]
+        pairs = pairwise(sorted(pair for pair in naive if not pair[1].tzinfo))
+        if any(later[0] < earlier[1] for earlier, later in pairs):
+            message = f"Drug {number}: two pauses overlap. The minutes that they share are taken off once."
+            told.append(Remark("info", message))
+    return told
 
 
 def sheet_of(request: HttpRequest, stored: Encounter) -> Sheet:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
+from django.utils import timezone
 from playwright.sync_api import Page
 
 from infusion.models import Encounter, Order, User
@@ -41,6 +42,7 @@ def test_pictures(enter: Callable[..., Page], live_server: Any) -> None:
     }  # fmt: skip
     FOLDER.mkdir(parents=True, exist_ok=True)
     page = enter(nurse)
+    page.clock.set_system_time(timezone.now())  # the tablet's clock is right
     for name, path in pages.items():
         for width, most in WIDTHS.items():
             page.set_viewport_size({"width": width, "height": most})

@@ -6,6 +6,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, TimeoutError, expect
 
 from infusion.actions import Ordered, Recorded, begin_order, place_order, save_encounter
 from infusion.models import Clinic, Encounter, Patient, User
@@ -142,7 +143,7 @@ def test_every_time_of_the_table(figure: Figure, enter: Enter, nurse: User, medi
         expect(note).to_contain_text("09:15")
         typed(text)
         try:
-            expect(missing).to_contain_text(read_time(text).message[:30], timeout=2500)
+            expect(missing).to_contain_text(read_time(text).message[:30], timeout=2500, ignore_case=True)
             heard.add(text)
             kinds.setdefault(code, set()).add(missing.inner_text().split(":", 1)[1].strip()[:30])
         except AssertionError:
@@ -287,7 +288,7 @@ def test_the_summary_of_errors(
             links += 1
             words = link.inner_text().strip()
             target = (link.get_attribute("href") or "#")[1:]
-            note = page.locator(f"[id='{target}-note'], [id='{target}-error'], [id='error-{target}']")
+            note = page.locator(f"[id='{target}-note'], [id='{target}_error']")
             same = note.count() > 0 and words in note.first.inner_text()
             link.click()
             there = page.evaluate("document.activeElement.id") == target
@@ -335,8 +336,9 @@ def test_wrong_values_stay_and_are_explained(
             if page.locator(f"#{name}").input_value() != value:
                 cleared.append(f"{name} {value!r}")
             link = summary.locator(f"a[href='#{name}']")
-            if not link.count() or NAMES[name] not in link.first.inner_text():
-                unnamed.append(f"{name} {value!r}")
+            words = link.first.inner_text() if link.count() else ""
+            if NAMES[name] not in words:
+                unnamed.append(f"{value!r} as “{words}”")
         rude += len(BANNED.findall(summary.inner_text()))
     browser_problems.clear()
     kept = field(page, "Patient reference").input_value() == "MRN-1001"
@@ -369,7 +371,9 @@ def test_double_taps_and_back(figure: Figure, enter: Enter, nurse: User, medicar
     after_save = Encounter.objects.count()
     page.go_back()
     page.locator("#update").click()
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(300)
+    with suppress(TimeoutError):
+        page.wait_for_url(re.compile(r"/encounters/[0-9a-f-]{36}/"), timeout=8000)
     replay = page.url.split("?")[0] == landed.split("?")[0]
     page.reload()
     records = Encounter.objects.count()
