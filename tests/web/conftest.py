@@ -18,6 +18,7 @@ from django.db import transaction
 from django.http import HttpResponseBase
 from django.test import Client
 
+from infusion import idle
 from infusion.access import ADMIN, BILLING, NURSE
 from infusion.actions import Recorded, approve, hand_to_billing, return_to_nurse, save_encounter
 from infusion.models import Clinic, Encounter, User
@@ -142,6 +143,12 @@ def as_role(house: House) -> Callable[..., Client]:
         return client
 
     return sign_in
+
+
+@pytest.fixture
+def no_touch_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request now and then writes down that someone is there, by the clock and not by what it shows."""
+    monkeypatch.setattr(idle, "WRITTEN_EVERY_SECONDS", 3600)
 
 
 def tried(client: Client, method: str, address: str, data: dict[str, Any] | None = None) -> HttpResponseBase:

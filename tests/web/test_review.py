@@ -289,6 +289,7 @@ def test_a_judgement_holds_until_the_record_or_a_rule_changes(
     assert judged()[0] == [2]
 
 
+@pytest.mark.usefixtures("no_touch_is_written")
 @pytest.mark.parametrize("view", ["with-billing", "warnings", "all"])
 def test_the_number_of_queries_does_not_grow(billing: Client, make: Make, thirty: Payer, view: str) -> None:
     def queries(path: str) -> int:
