@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -80,9 +81,14 @@ class Gather:
         path = self.config.getoption("--table")
         if not path or hasattr(self.config, "workerinput"):
             return
-        write(Path(path), self.rows, f"{datetime.now().astimezone():%B %-d, %Y}")
+        write(Path(path), self.rows, f"{datetime.now().astimezone():%B %-d, %Y}{machine()}")
         if not passes(self.rows):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def machine() -> str:
+    """How busy the machine was: times are as good as that."""
+    return f" (load {os.getloadavg()[1]:.1f} on {os.cpu_count()} processors)"
 
 
 @pytest.fixture

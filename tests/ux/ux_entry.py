@@ -168,7 +168,9 @@ def test_the_echo_and_the_question(figure: Figure, enter: Enter, nurse: User, me
     took = []
     for minute in range(12):
         stop = field(drug(page), "Stop")
-        stop.fill(f"11{minute + 10}")
+        stop.fill("")
+        stop.press_sequentially(f"11{minute + 10}", delay=100)
+        page.wait_for_timeout(100)
         page.keyboard.press("Tab")
         took.append(page.evaluate(SHOWN, ["#d1-stop-note", f"11:{minute + 10} ("]))
     silent = 0
@@ -187,8 +189,8 @@ def test_the_echo_and_the_question(figure: Figure, enter: Enter, nurse: User, me
     worst = max(took)
     figure(
         "U03", "echo ≤ 300 ms after Tab, 0 silent shifts",
-        f"echo after {statistics.median(took):.0f} ms (median of {len(took)}), {worst:.0f} ms at most; {silent} silent "
-        "shifts, 2 asked with a button", worst <= 300 and silent == 0,
+        f"typed at 100 ms a key, echo after {statistics.median(took):.0f} ms (median of {len(took)}), "
+        f"{worst:.0f} ms at most; {silent} silent shifts, 2 asked with a button", worst <= 300 and silent == 0,
     )  # fmt: skip
 
 
@@ -219,24 +221,29 @@ def test_the_preview_is_fast_and_calm(
     sent |= {"d1-drug": "J2350", "payer": "medicare"}
     headers = {"HX-Request": "true", "HX-Target": "preview-body"}
 
+    worked: list[float] = []
+
     def timed(call: Callable[[], Any]) -> float:
-        began = time.perf_counter()
+        began, processor = time.perf_counter(), time.thread_time()
         assert call().status_code == 200
+        worked.append((time.thread_time() - processor) * 1000)
         return (time.perf_counter() - began) * 1000
 
     previews = [
         timed(lambda n=n: client.post(address(drafted), {**sent, "d1-stop": f"11{n % 60:02d}"}, headers=headers))
         for n in range(200)
     ]
+    processor = statistics.quantiles(worked, n=20)[-1]
     empty = [timed(lambda: client.get("/accounts/password/change/")) for _ in range(50)]
     p95 = statistics.quantiles(previews, n=20)[-1]
     plain = statistics.median(empty)
     ok = p95 <= 150 and max(seen) <= 600 and lost == 0 and red == 0
     figure(
         "U06", "server p95 ≤ 150 ms, visible ≤ 600 ms after the last key, 0 focus moves, no red",
-        f"measured in this run: server p95 {p95:.0f} ms over 200 previews one after the other "
-        f"({statistics.median(previews) / plain:.1f} times an empty signed-in page, {plain:.0f} ms); visible after "
-        f"{max(seen):.0f} ms at most; {lost} focus moves, {red} red", ok,
+        f"measured in this run: server p95 {p95:.0f} ms over 200 previews one after the other, "
+        f"{processor:.0f} ms of it work and the rest waiting for the machine "
+        f"(median {statistics.median(previews) / plain:.1f} times an empty signed-in page, {plain:.0f} ms); visible "
+        f"after {max(seen):.0f} ms at most; {lost} focus moves, {red} red", ok,
     )  # fmt: skip
 
 
