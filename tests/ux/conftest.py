@@ -71,6 +71,13 @@ class Gather:
             why = next((line[2:].strip() for line in words if line.startswith("E ")), words[-1] if words else "")
             for requirement in getattr(report, "requirements", []):
                 self.rows.append(Row(requirement, "", STOPPED + why[:160], False))
+        if report.when == "teardown":
+            self.write()  # a run that is cut short leaves what it measured, and the rest as missing
+
+    def write(self) -> None:
+        path = self.config.getoption("--table")
+        if path and not hasattr(self.config, "workerinput"):
+            write(Path(path), self.rows, f"{datetime.now().astimezone():%B %-d, %Y}{machine()}")
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         terminalreporter.section("Using it, measured")
@@ -78,10 +85,9 @@ class Gather:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        path = self.config.getoption("--table")
-        if not path or hasattr(self.config, "workerinput"):
+        if not self.config.getoption("--table") or hasattr(self.config, "workerinput"):
             return
-        write(Path(path), self.rows, f"{datetime.now().astimezone():%B %-d, %Y}{machine()}")
+        self.write()
         if not passes(self.rows):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
