@@ -29,7 +29,7 @@ from infusion.selectors import review_of
 from payers.actions import Departure, publish_override
 from payers.models import Payer, PolicyOverride
 from tests.web.conftest import House, everything
-from tests.web.test_audit import WRITES
+from tests.web.test_audit import WRITES, set_the_scene
 
 
 def with_dose(recorded: Recorded, amount: int | None, **more: Any) -> Recorded:
@@ -278,6 +278,7 @@ def half_done(write: Callable[..., object], things: Things) -> list[int]:
 def test_a_write_that_fails_anywhere_leaves_nothing(
     write: str, house: House, rules: dict[str, PolicyOverride], sarah: Recorded
 ) -> None:
+    set_the_scene(house)
     assert half_done(WRITES[write][0], (house, rules, sarah)) == []
 
 

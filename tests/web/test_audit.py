@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from types import ModuleType
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -60,18 +60,26 @@ def an_order(house: House) -> Ordered:
     )  # fmt: skip
 
 
-def placed(house: House) -> Order:
-    return place_order(by=house.people[NURSE], clinic=house.clinic, client_id=uuid4(), ordered=an_order(house))
+def placed(house: House, number: int) -> Order:
+    """An order of the house by its number: placed by the first call, and only found by the next ones."""
+    return place_order(by=house.people[NURSE], clinic=house.clinic, client_id=UUID(int=number), ordered=an_order(house))
 
 
-def begun(house: House) -> Encounter:
-    return begin_order(by=house.people[NURSE], order=placed(house))
+def begun(house: House, number: int) -> Encounter:
+    return begin_order(by=house.people[NURSE], order=placed(house, number))
 
 
-def tapped(house: House) -> dict[str, Any]:
-    encounter, tap_id = begun(house), uuid4()
+def tapped(house: House, number: int) -> dict[str, Any]:
+    encounter, tap_id = begun(house, number), UUID(int=number)
     tap(by=house.people[NURSE], encounter=encounter, position=0, kind="start", tap_id=tap_id)
     return {"encounter": encounter, "tap_id": tap_id}
+
+
+def set_the_scene(house: House) -> None:
+    """What the writes at the chair begin with, so that a write itself is one action."""
+    placed(house, 1)
+    begun(house, 2)
+    tapped(house, 3)
 
 
 Write = Callable[[House, dict[str, PolicyOverride], Recorded], object]
@@ -116,22 +124,22 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
         ["order.place"],
     ),
     "cancel an order": (
-        lambda house, rules, sarah: cancel_order(by=house.people[NURSE], order=placed(house), reason="Moved."),
-        ["order.place", "order.cancel"],
+        lambda house, rules, sarah: cancel_order(by=house.people[NURSE], order=placed(house, 1), reason="Moved."),
+        ["order.cancel"],
     ),
     "begin an order": (
-        lambda house, rules, sarah: begin_order(by=house.people[NURSE], order=placed(house)),
-        ["order.place", "encounter.add", "order.begin"],
+        lambda house, rules, sarah: begin_order(by=house.people[NURSE], order=placed(house, 1)),
+        ["encounter.add", "order.begin"],
     ),
     "tap": (
         lambda house, rules, sarah: tap(
-            by=house.people[NURSE], encounter=begun(house), position=0, kind="start", tap_id=uuid4()
+            by=house.people[NURSE], encounter=begun(house, 2), position=0, kind="start", tap_id=uuid4()
         ),
-        ["order.place", "encounter.add", "order.begin", "tap.start"],
+        ["tap.start"],
     ),
     "undo a tap": (
-        lambda house, rules, sarah: undo_tap(by=house.people[NURSE], **tapped(house)),
-        ["order.place", "encounter.add", "order.begin", "tap.start", "tap.undo"],
+        lambda house, rules, sarah: undo_tap(by=house.people[NURSE], **tapped(house, 3)),
+        ["tap.undo"],
     ),
     "confirm a dose": (
         lambda house, rules, sarah: confirm_dose(
@@ -212,6 +220,7 @@ def flaw() -> int | None:
 @pytest.mark.parametrize("write", WRITES)
 def test_each_write_is_told_once(write: str, house: House, rules: dict[str, PolicyOverride], sarah: Recorded) -> None:
     act, told = WRITES[write]
+    set_the_scene(house)
     before = AuditEvent.objects.count()
     act(house, rules, sarah)
     events = list(AuditEvent.objects.order_by("sequence")[before:])
@@ -224,6 +233,7 @@ def test_each_write_is_told_once(write: str, house: House, rules: dict[str, Poli
 def test_what_is_taken_back_was_never_told(
     write: str, house: House, rules: dict[str, PolicyOverride], sarah: Recorded
 ) -> None:
+    set_the_scene(house)
     before = everything()
     with transaction.atomic():
         WRITES[write][0](house, rules, sarah)
