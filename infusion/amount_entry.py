@@ -47,13 +47,3 @@ def read_whole_number(text: str, name: str, least: int, most: int) -> int | Entr
     if not re.fullmatch("[0-9]{1,9}", entry) or not least <= int(entry) <= most:
         return EntryProblem("whole_number", f"{name}: write a whole number from {least} to {most}.")
     return int(entry)
-
-
-def plain_amount(amount: Decimal) -> str:
-    """An amount without trailing zeros or exponent, as in ``600`` or ``12.5``.
-
-    >>> plain_amount(Decimal("600.50"))
-    '600.5'
-    """
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

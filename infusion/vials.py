@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_CEILING, Decimal
 
-from infusion.amount_entry import plain_amount
+from infusion.services.words import plain
 
 Rows = tuple[tuple[Decimal, int], ...]
 FEWER_OF_A_SIZE = 5
@@ -51,7 +51,7 @@ def opened(rows: Rows) -> Decimal:
 
 def in_words(rows: Rows) -> str:
     """Vials as people say them: ``2 vials of 300 mg``, ``1 vial of 500 mg and 1 of 125 mg``."""
-    words = [f"{count} of {plain_amount(size)} mg" for size, count in rows]
+    words = [f"{count} of {plain(size)} mg" for size, count in rows]
     if words:
         first = rows[0][1]
         words[0] = words[0].replace(" of ", " vial of " if first == 1 else " vials of ", 1)
@@ -64,7 +64,7 @@ def as_text(rows: Rows) -> str:
     >>> as_text(read_rows("1x500, 1 × 125 mg") or ())
     '1 x 500, 1 x 125'
     """
-    return ", ".join(f"{count} x {plain_amount(size)}" for size, count in rows)
+    return ", ".join(f"{count} x {plain(size)}" for size, count in rows)
 
 
 def read_rows(text: str) -> Rows | None:

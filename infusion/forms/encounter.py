@@ -12,7 +12,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from infusion.amount_entry import plain_amount
 from infusion.forms.fields import DateField, DrugField, TimeField, time_of
 from infusion.forms.parts import (
     ACCESS_REASONS,
@@ -28,6 +27,7 @@ from infusion.forms.structure import Entries, count_drugs, count_parts
 from infusion.forms.times import Echo, Placed, Slot, place
 from infusion.services import facts
 from infusion.services.reference import Drug, Reference, in_force
+from infusion.services.words import plain
 from infusion.time_entry import date_in_words, plain_text
 from payers.policy import PayerPolicy
 
@@ -403,4 +403,4 @@ def drug_in_words(drug: Drug | None, typed: str) -> str:
         return ""
     container = "single-dose vial" if drug.single_dose else "multi-dose vial"
     name = "" if plain_text(typed).casefold() == drug.name.casefold() else f"{drug.label}, "
-    return f"{name}{drug.code}, {plain_amount(drug.billing_unit)} mg a unit, {container}"
+    return f"{name}{drug.code}, {plain(drug.billing_unit)} mg a unit, {container}"

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 
-from infusion.amount_entry import plain_amount
 from infusion.forms.encounter import Issue, Surroundings, known_sizes, prepare
 from infusion.forms.fields import AmountField, DateField, DiagnosisField, DrugField, EntryField, SelectField, TimeField
 from infusion.forms.parts import Part
@@ -21,6 +20,7 @@ from infusion.models import Patient
 from infusion.premedication import ITEMS
 from infusion.services import facts
 from infusion.services.reference import Drug
+from infusion.services.words import plain
 from infusion.time_entry import EntryProblem, TimeOfDay, date_in_words, occurrences, plain_text
 from infusion.vials import Rows, in_words, opened, proposed_vials, read_rows
 from payers.selectors import day_in_words
@@ -177,7 +177,7 @@ class OrderEntry:
         elif self.dose is not None and self.dose % MICROGRAM:
             self.issues.append(Issue("ordered", TOO_FINE.format(label="Dose (mg)")))
         elif self.dose is not None and self.vials and opened(self.vials) < self.dose:
-            hold, dose = plain_amount(opened(self.vials)), plain_amount(self.dose)
+            hold, dose = plain(opened(self.vials)), plain(self.dose)
             self.issues.append(Issue("vials", f"Vials: they hold {hold} mg, and {dose} mg are ordered. Add vials."))
         if self.on and self.on < self.around.today:
             message = "Date: this day is past. Enter what was given then as a new encounter."
@@ -223,6 +223,6 @@ class OrderEntry:
         if self.dose is None or not self.vials or "ordered" in {issue.field for issue in self.issues}:
             return ""
         rest = opened(self.vials) - self.dose
-        words = "nothing is left over" if not rest else f"{plain_amount(rest)} mg will be left over"
+        words = "nothing is left over" if not rest else f"{plain(rest)} mg will be left over"
         left = f"{in_words(self.vials).capitalize()}: {words}."
         return left if self.form.value("vials") else f"{left} Taken unless you write others."

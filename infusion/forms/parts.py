@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from django import forms
 
-from infusion.amount_entry import plain_amount
 from infusion.forms.fields import (
     AmountField,
     DateField,
@@ -19,6 +18,7 @@ from infusion.forms.fields import (
     WholeNumberField,
 )
 from infusion.services.facts import ACQUIRED, PURPOSES, ROUTES
+from infusion.services.words import plain
 from payers.policy import SETTINGS
 
 ACCESS_REASONS = {
@@ -134,7 +134,7 @@ class VialForm(Part):
 
     def __init__(self, entries: Mapping[str, str], prefix: str, sizes: Iterable[Decimal]) -> None:
         super().__init__(entries, prefix)
-        known = [plain_amount(size) for size in sizes]
+        known = [plain(size) for size in sizes]
         typed = self.text("size")
         if (
             typed

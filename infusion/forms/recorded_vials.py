@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 
-from infusion.amount_entry import plain_amount
 from infusion.forms.fields import EntryField, SelectField
 from infusion.forms.parts import DiscardForm, VialForm
 from infusion.forms.patient import WordsField
 from infusion.forms.structure import MOST_PARTS, Entries, count_drugs, count_parts
 from infusion.scanning import Scan, Unscanned, read_scan
 from infusion.services.reference import Drug, Reference, eleven_digits
+from infusion.services.words import plain
 from infusion.time_entry import EntryProblem, plain_text
 from payers.selectors import day_in_words
 
@@ -155,7 +155,7 @@ def size_of(ndc: str, reference: Reference, on: date) -> str:
         drug = reference.drug(code, on)
         for container in drug.containers if drug else ():
             if container.ndc and eleven_digits(container.ndc) == ndc:
-                return plain_amount(container.amount)
+                return plain(container.amount)
     return ""
 
 
@@ -175,4 +175,4 @@ def ndc_in_words(text: str) -> str:
 
 def stamp(code: str, size: Decimal, *print_on: str) -> str:
     """What the print of a row is about, and the print. It stays behind when drug or size are changed under it."""
-    return f"{code} {plain_amount(size)}{STAMPED}{' '.join(print_on)}"
+    return f"{code} {plain(size)}{STAMPED}{' '.join(print_on)}"

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-from infusion.amount_entry import plain_amount
 from infusion.forms.parts import ACCESS_REASONS
 from infusion.forms.record import CONTAINER
 from infusion.forms.recorded_vials import stamp
@@ -14,6 +13,7 @@ from infusion.forms.structure import Entries
 from infusion.services import facts
 from infusion.services.clock import instant, zone_named
 from infusion.services.reference import Reference
+from infusion.services.words import plain
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Writer:
             self.time(f"{name}-stop", pause.stop, begin or start or self.day)
         for name in ("ordered", "administered"):
             amount = getattr(each, name)
-            self.put(f"{d}-{name}", None if amount is None else plain_amount(amount))
+            self.put(f"{d}-{name}", None if amount is None else plain(amount))
         keys = {words: key for key, words in ACCESS_REASONS.items() if key}
         self.put(f"{d}-access_reason", keys.get(each.access_reason, each.access_reason))
         for name in ("purpose", "order", "access", "acquired"):
@@ -64,7 +64,7 @@ class Writer:
         self.put(f"{d}-primary", "yes" if each.primary else "")
         self.vials(d, each)
         for n, discard in enumerate(each.discards, 1):
-            self.put(f"{d}-w{n}-amount", plain_amount(discard.amount))
+            self.put(f"{d}-w{n}-amount", plain(discard.amount))
             self.put(f"{d}-w{n}-reason", discard.reason)
 
     def vials(self, d: str, each: facts.Administration) -> None:
@@ -73,7 +73,7 @@ class Writer:
             self.put(f"{d}-container", CONTAINER[next(iter(kinds))])
         for n, vial in enumerate(each.vials, 1):
             name = f"{d}-v{n}"
-            self.put(f"{name}-size", plain_amount(vial.amount))
+            self.put(f"{name}-size", plain(vial.amount))
             self.put(f"{name}-count", vial.count)
             if len(kinds) > 1:
                 self.put(f"{name}-container", CONTAINER[vial.single_dose])

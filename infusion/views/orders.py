@@ -18,7 +18,6 @@ from django_htmx.middleware import HtmxDetails
 
 from infusion.access import NURSE, allow
 from infusion.actions import Ordered, Refused, cancel_order, place_order
-from infusion.amount_entry import plain_amount
 from infusion.cautions import CautionView, cautions_for
 from infusion.forms.encounter import Surroundings
 from infusion.forms.order import BEFORE, OrderEntry
@@ -28,6 +27,7 @@ from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
 from infusion.premedication import ITEMS, USUAL
 from infusion.selectors import encounters_of, order_for, orders_of, patient_named, payers
 from infusion.services.reference import in_force, shipped_reference
+from infusion.services.words import plain
 from infusion.time_entry import date_in_words
 from infusion.vials import Rows, as_text
 from infusion.views.encounters import clinic_now, clinic_of, private
@@ -139,7 +139,7 @@ def row_of(order: Order, now: datetime) -> OrderRow:
     drug = in_force(rows, local.date())
     name = drug.label if drug else order.drug
     before = [ITEMS[key].label for key in order.premedication if key in ITEMS]
-    return OrderRow(order, f"{local:%H:%M}", f"{name} {plain_amount(order.ordered)} mg", "; ".join(before))
+    return OrderRow(order, f"{local:%H:%M}", f"{name} {plain(order.ordered)} mg", "; ".join(before))
 
 
 @require_POST
@@ -241,7 +241,7 @@ def entries_of_order(order: Order) -> Entries:
     return {
         "payer": order.payer.slug,
         "drug": drug_text(order.drug, shipped_reference(), on),
-        "ordered": plain_amount(order.ordered),
+        "ordered": plain(order.ordered),
         "route": order.route,
         "diagnosis": ", ".join(order.diagnoses),
         "vials": as_text(rows),
@@ -263,7 +263,7 @@ def entries_of_visit(visit: Encounter) -> Entries:
     return {
         "payer": visit.payer.slug,
         "drug": drug_text(main.drug, shipped_reference(), visit.date_of_service),
-        "ordered": plain_amount(dose) if dose is not None else "",
+        "ordered": plain(dose) if dose is not None else "",
         "route": main.route,
         "diagnosis": ", ".join(visit.diagnoses),
         "vials": as_text(rows),

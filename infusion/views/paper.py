@@ -13,13 +13,13 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from infusion.access import ADMIN, BILLING, NURSE, allow, roles_of
-from infusion.amount_entry import plain_amount
 from infusion.documentation import ITEMS, asked_of, checklist_of, prescriber_of
 from infusion.late import late_words
 from infusion.models import Administration, Encounter
 from infusion.selectors import encounter_for, last_write
 from infusion.services.facts import ROUTES
 from infusion.services.lines import ServiceLine, Statement
+from infusion.services.words import plain
 from infusion.timeline import draw_timeline
 from infusion.views.encounters import clinic_of, private
 from infusion.views.home import drug_label
@@ -121,9 +121,7 @@ def short_reason(line: ServiceLine, *, at_a_desk: bool) -> str:
     """The first reason without what would change it; at the chair nothing that tells how long an hour still is."""
     sentences = [text for text in SENTENCE.split(line.because[0].text) if " would " not in text] if line.because else []
     said = sentences if at_a_desk or line.kind == "drug" else sentences[:1]
-    said += [
-        f"NDC {each.ndc}, {plain_amount(each.quantity)} {NDC_UNITS.get(each.unit, each.unit)}." for each in line.ndcs
-    ]
+    said += [f"NDC {each.ndc}, {plain(each.quantity)} {NDC_UNITS.get(each.unit, each.unit)}." for each in line.ndcs]
     return " ".join(said)
 
 
@@ -165,17 +163,17 @@ def times_of(row: Administration, encounter: Encounter) -> list[SheetRow]:
 def amounts_of(row: Administration, encounter: Encounter) -> list[SheetRow]:
     rows = []
     if row.ordered is not None:
-        rows.append(SheetRow("Ordered", f"{plain_amount(row.ordered)} mg", prescriber_of(encounter)))
+        rows.append(SheetRow("Ordered", f"{plain(row.ordered)} mg", prescriber_of(encounter)))
     for vial in row.vials.all():
         known = [f"NDC {vial.ndc}" if vial.ndc else "", f"lot {vial.lot}" if vial.lot else ""]
-        note = ", ".join([f"{vial.count} of {plain_amount(vial.amount)} mg", *(each for each in known if each)])
-        rows.append(SheetRow("Opened", f"{plain_amount(vial.amount * vial.count)} mg", note))
+        note = ", ".join([f"{vial.count} of {plain(vial.amount)} mg", *(each for each in known if each)])
+        rows.append(SheetRow("Opened", f"{plain(vial.amount * vial.count)} mg", note))
     if row.administered is not None:
-        rows.append(SheetRow("Given", f"{plain_amount(row.administered)} mg"))
+        rows.append(SheetRow("Given", f"{plain(row.administered)} mg"))
     for discard in row.discards.all():
         seen = f", seen by {discard.witness.signature}" if discard.witness else ""
         reason = f"{DISCARD_REASONS[discard.reason].lower()}{seen}"
-        rows.append(SheetRow("Discarded", f"{plain_amount(discard.amount)} mg", reason))
+        rows.append(SheetRow("Discarded", f"{plain(discard.amount)} mg", reason))
     if row.administered is not None and row.vials.all() and not row.discards.all():
         rows.append(SheetRow("Discarded", "0 mg"))
     return rows

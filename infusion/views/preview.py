@@ -6,14 +6,13 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from infusion.amount_entry import plain_amount
 from infusion.forms.encounter import DrugEntry, EncounterEntry, Issue
 from infusion.services.calculate import calculate
 from infusion.services.clock import length, running_periods, whole_minutes
 from infusion.services.findings import Finding
 from infusion.services.lines import Because, ServiceLine, Statement
 from infusion.services.reference import Reference
-from infusion.services.words import counted
+from infusion.services.words import counted, plain
 from infusion.timeline import Timeline, draw_timeline
 from payers.policy import PARAMETERS, SETTINGS, Layer, PayerPolicy, Reading, Rules
 from payers.selectors import day_in_words
@@ -187,9 +186,9 @@ def line_label(line: ServiceLine, reference: Reference) -> str:
         row = reference.administration.get(line.code)
         return row.label if row else ""
     rows = reference.drugs.get(line.code, ())
-    parts = [f"{rows[-1].label}, {plain_amount(rows[-1].billing_unit)} mg a unit"] if rows else []
+    parts = [f"{rows[-1].label}, {plain(rows[-1].billing_unit)} mg a unit"] if rows else []
     units = {"ML": "mL", "UN": "vials"}
-    parts += [f"NDC {each.ndc}, {plain_amount(each.quantity)} {units.get(each.unit, each.unit)}" for each in line.ndcs]
+    parts += [f"NDC {each.ndc}, {plain(each.quantity)} {units.get(each.unit, each.unit)}" for each in line.ndcs]
     return ". ".join(parts)
 
 
@@ -259,9 +258,9 @@ def figures_of(entry: EncounterEntry) -> list[Figure]:
     if len({drug.code for drug in given}) > 1:
         return [Figure(str(len(entry.given)), "drugs"), time]
     amounts = [amount for drug in given if (amount := drug.form.value("administered")) is not None]
-    total = plain_amount(sum(amounts, Decimal(0))) if amounts else "–"
+    total = plain(sum(amounts, Decimal(0))) if amounts else "–"
     discarded = sum((drug.discarded for drug in given), Decimal(0))
-    return [time, Figure(total, "mg given"), Figure(plain_amount(discarded), "mg discarded")]
+    return [time, Figure(total, "mg given"), Figure(plain(discarded), "mg discarded")]
 
 
 def balance_of(drug: DrugEntry) -> Balance:
@@ -269,11 +268,11 @@ def balance_of(drug: DrugEntry) -> Balance:
     given, opened, discarded = drug.form.value("administered"), drug.opened, drug.discarded_of_label
     if given is None or not opened:
         return Balance("")
-    words = f"{plain_amount(given)} mg administered + {plain_amount(discarded)} mg discarded"
+    words = f"{plain(given)} mg administered + {plain(discarded)} mg discarded"
     if opened == given + discarded:
-        return Balance(f"{plain_amount(opened)} mg opened = {words}. The vials add up.")
+        return Balance(f"{plain(opened)} mg opened = {words}. The vials add up.")
     if opened < given + discarded:
-        over = plain_amount(given + discarded - opened)
-        return Balance(f"{plain_amount(opened)} mg opened, {words}: that is {over} mg more than the vials hold.")
-    rest = plain_amount(opened - given - discarded)
-    return Balance(f"{plain_amount(opened)} mg opened, {words}: {rest} mg are not accounted for.", missing=rest)
+        over = plain(given + discarded - opened)
+        return Balance(f"{plain(opened)} mg opened, {words}: that is {over} mg more than the vials hold.")
+    rest = plain(opened - given - discarded)
+    return Balance(f"{plain(opened)} mg opened, {words}: {rest} mg are not accounted for.", missing=rest)

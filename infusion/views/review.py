@@ -16,7 +16,6 @@ from django.views.decorators.http import require_POST, require_safe
 
 from infusion import actions
 from infusion.access import ADMIN, BILLING, allow, roles_of
-from infusion.amount_entry import plain_amount
 from infusion.approved import approved_content
 from infusion.audit import AuditEvent
 from infusion.documentation import checklist_of
@@ -29,7 +28,7 @@ from infusion.services.clock import length, running_periods, whole_minutes, zone
 from infusion.services.facts import ROUTES
 from infusion.services.findings import Finding
 from infusion.services.lines import Statement
-from infusion.services.words import counted
+from infusion.services.words import counted, plain
 from infusion.timeline import Timeline, draw_timeline
 from infusion.views.few_words import ACKNOWLEDGED
 from infusion.views.home import DESK, Row, View, drug_label, drugs_of, row_of, strip, worklist_of
@@ -246,12 +245,12 @@ def figures_of(recorded: facts.Encounter, statement: Statement) -> list[Figure]:
     ordered = sum((each.ordered for each in drugs if each.ordered is not None), Decimal(0))
     discarded = sum((discard.amount for each in drugs for discard in each.discards), Decimal(0))
     billed = any(reason.rule == DISCARDED_UNITS for line in statement.lines for reason in line.because)
-    total = plain_amount(sum(given, Decimal(0))) if given else "–"
-    of_ordered = f"of {plain_amount(ordered)} mg given" if ordered else "mg given"
+    total = plain(sum(given, Decimal(0))) if given else "–"
+    of_ordered = f"of {plain(ordered)} mg given" if ordered else "mg given"
     return [
         time,
         Figure(total, of_ordered),
-        Figure(plain_amount(discarded), f"mg discarded{', not billed' if discarded and not billed else ''}"),
+        Figure(plain(discarded), f"mg discarded{', not billed' if discarded and not billed else ''}"),
     ]
 
 
@@ -342,10 +341,10 @@ def given_of(each: facts.Administration, encounter: Encounter) -> Given:
         rows.append(("Time", f"{clock(each.start)} to {clock(each.stop)}"))
     rows += [("Paused", f"{clock(pause.start)} to {clock(pause.stop)}") for pause in each.pauses]
     amounts = (("Ordered", each.ordered), ("Given", each.administered))
-    rows += [(name, f"{plain_amount(amount)} mg") for name, amount in amounts if amount is not None]
+    rows += [(name, f"{plain(amount)} mg") for name, amount in amounts if amount is not None]
     rows += [("Vials", vial_words(vial)) for vial in each.vials]
     rows += [
-        ("Discarded", f"{plain_amount(discard.amount)} mg: {DISCARD_REASONS[discard.reason].lower()}")
+        ("Discarded", f"{plain(discard.amount)} mg: {DISCARD_REASONS[discard.reason].lower()}")
         for discard in each.discards
     ]
     late = {f"a{row.position + 1}": late_words(row, zone) for row in encounter.administrations.all()}.get(each.id)
@@ -356,7 +355,7 @@ def given_of(each: facts.Administration, encounter: Encounter) -> Given:
 
 def vial_words(vial: facts.Vial) -> str:
     """Opened vials with what is known of them: "2 of 300 mg, NDC 50242-150-01, lot L7"."""
-    parts = [f"{vial.count} of {plain_amount(vial.amount)} mg"]
+    parts = [f"{vial.count} of {plain(vial.amount)} mg"]
     parts += [f"NDC {vial.ndc}"] if vial.ndc else []
     parts += [f"lot {vial.lot}"] if vial.lot else []
     parts += [f"expires {vial.expires:%Y-%m-%d}"] if vial.expires else []

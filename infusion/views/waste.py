@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from infusion.amount_entry import plain_amount
 from infusion.forms.encounter import known_sizes
 from infusion.forms.record import RecordedDrug
 from infusion.forms.times import Answer
+from infusion.services.words import plain
 from infusion.vials import Rows, in_words, opened, proposed_vials
 
 NOT_OF_THE_VIAL = ("vial_remainder", "overfill")
@@ -44,18 +44,18 @@ def waste_of(drug: RecordedDrug) -> Waste:
     if given is None:
         return Waste()
     discarded = drug.discarded_of_label
-    words = f"{plain_amount(given)} mg given + {plain_amount(discarded)} mg discarded"
+    words = f"{plain(given)} mg given + {plain(discarded)} mg discarded"
     if held == given + discarded:
         nothing = "Nothing is discarded." if not discarded else "The vials add up."
-        return Waste(f"{plain_amount(held)} mg opened = {words}. {nothing}")
+        return Waste(f"{plain(held)} mg opened = {words}. {nothing}")
     if held < given + discarded:
-        over = plain_amount(given + discarded - held)
+        over = plain(given + discarded - held)
         advice = "Check the dose, the vials or the discards."
-        return Waste(f"{plain_amount(held)} mg opened, {words}: that is {over} mg more than the vials hold. {advice}")
+        return Waste(f"{plain(held)} mg opened, {words}: that is {over} mg more than the vials hold. {advice}")
     rest = held - given - discarded
     answers, why = _answers(drug, given, rest)
-    left = f"{plain_amount(rest)} mg are not accounted for. What happened to them?"
-    return Waste(f"{plain_amount(held)} mg opened, {words}: {left}", answers, why)
+    left = f"{plain(rest)} mg are not accounted for. What happened to them?"
+    return Waste(f"{plain(held)} mg opened, {words}: {left}", answers, why)
 
 
 def _proposal(drug: RecordedDrug) -> Waste:
@@ -68,9 +68,9 @@ def _proposal(drug: RecordedDrug) -> Waste:
     if not rows or len(rows) > 4:
         return Waste()
     rest = opened(rows) - dose
-    left = f"{plain_amount(rest)} mg will be left over" if rest else "nothing is left over"
-    action = f"vials-{drug.id}=" + ",".join(f"{count}x{plain_amount(size)}" for size, count in rows)
-    return Waste(f"{plain_amount(dose)} mg: {left} of {in_words(rows)}.", (Answer(f"Take {in_words(rows)}", action),))
+    left = f"{plain(rest)} mg will be left over" if rest else "nothing is left over"
+    action = f"vials-{drug.id}=" + ",".join(f"{count}x{plain(size)}" for size, count in rows)
+    return Waste(f"{plain(dose)} mg: {left} of {in_words(rows)}.", (Answer(f"Take {in_words(rows)}", action),))
 
 
 def _answers(drug: RecordedDrug, given: Decimal, rest: Decimal) -> tuple[tuple[Answer, ...], str]:
@@ -81,14 +81,14 @@ def _answers(drug: RecordedDrug, given: Decimal, rest: Decimal) -> tuple[tuple[A
     short = max(Decimal(0), min(rest, (ordered or given) - given - of_the_dose))
     answers = []
     if short:
-        answers.append(_discard(drug, f"Stopped early: {plain_amount(short)} mg discarded", short, "stopped_early"))
+        answers.append(_discard(drug, f"Stopped early: {plain(short)} mg discarded", short, "stopped_early"))
         answers.append(Answer(WHOLE_DOSE, f"hung-{drug.id}"))
     if rest > short:
-        words = f"{plain_amount(rest - short)} mg discarded"
+        words = f"{plain(rest - short)} mg discarded"
         words = f"Left in the vial: {words}" if short else f"Record {words}"
         answers.append(_discard(drug, words, rest - short, "vial_remainder"))
     return tuple(answers), WHY_WHOLE if short else ""
 
 
 def _discard(drug: RecordedDrug, words: str, amount: Decimal, reason: str) -> Answer:
-    return Answer(words, f"add-discard-{drug.id}={plain_amount(amount)}:{reason}")
+    return Answer(words, f"add-discard-{drug.id}={plain(amount)}:{reason}")

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from infusion.amount_entry import plain_amount, read_amount, read_whole_number
+from infusion.amount_entry import read_amount, read_whole_number
+from infusion.services.words import plain
 from infusion.time_entry import EntryProblem, Offer, TimeOfDay, occurrences, offers_after, read_date, read_time
 
 TEN_PAST_SIX = TimeOfDay(18, 10, half_day_said=True)
@@ -157,8 +158,8 @@ def test_mutated_texts_never_raise_and_are_never_read_as_another_time():
         read = read_time(text)
         if isinstance(read, TimeOfDay):
             read_count += 1
-            plain = text.replace("\uff11", "1").replace("\u200b", "").replace("\u00a0", " ")
-            assert (read.hour, read.minute) == second_reader(plain), repr(text)
+            typed = text.replace("\uff11", "1").replace("\u200b", "").replace("\u00a0", " ")
+            assert (read.hour, read.minute) == second_reader(typed), repr(text)
     assert read_count > 5_000
 
 
@@ -269,7 +270,7 @@ def test_an_amount_that_could_mean_two_things_is_refused(text, code):
 
 
 def test_amounts_are_written_without_noise():
-    assert [plain_amount(Decimal(text)) for text in ("600", "600.50", "0.0", "1E+3")] == ["600", "600.5", "0", "1000"]
+    assert [plain(Decimal(text)) for text in ("600", "600.50", "0.0", "1E+3")] == ["600", "600.5", "0", "1000"]
 
 
 def test_a_whole_number_keeps_its_bounds():
