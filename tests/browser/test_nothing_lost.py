@@ -213,6 +213,7 @@ def test_one_field_of_two_versions_is_settled_in_ten_keys(
         assert keys < 10
     mine.keyboard.press("Enter")
     expect(field(drug(mine), "Stop")).to_have_value("1140")
+    mine.wait_for_function("document.activeElement !== document.body")
     mine.keyboard.press("Control+Enter")
     keys += 2
     expect(mine.get_by_text("Saved as a draft.")).to_be_visible()
