@@ -1,7 +1,7 @@
 """Instants and running minutes.
 
 Wall clocks are turned into instants before anything is subtracted, because a night on which the clocks change has
-more or fewer minutes than its wall clock shows [RULES: time on instants]. Running time is the union of the periods in
+more or fewer minutes than its wall clock shows (rule `instants`). Running time is the union of the periods in
 which a drug ran, less pauses, floored to whole minutes once at the end.
 """
 
