@@ -12,10 +12,24 @@ from payers.policy import SETTINGS
 
 
 class Payer(models.Model):
-    """Someone who pays claims. Belongs to the installation, not to a clinic."""
+    """Someone who pays claims. Belongs to the installation, not to a clinic.
+
+    `electronic_id` is the name it has on an electronic claim, `filing_code` the kind of plan there.
+    """
+
+    class Filing(models.TextChoices):
+        MEDICARE = "MB", "Medicare Part B"
+        MEDICARE_A = "MA", "Medicare Part A"
+        MEDICAID = "MC", "Medicaid"
+        BLUES = "BL", "Blue Cross or Blue Shield"
+        COMMERCIAL = "CI", "Commercial"
+        HMO = "HM", "Health maintenance organization"
+        OTHER = "ZZ", "Other"
 
     slug = models.SlugField(max_length=40, unique=True)
     name = models.CharField(max_length=80, unique=True)
+    electronic_id = models.CharField(max_length=20, blank=True)
+    filing_code = models.CharField(max_length=2, choices=Filing.choices, default=Filing.COMMERCIAL)
 
     class Meta:
         ordering = ("name",)

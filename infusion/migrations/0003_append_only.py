@@ -5,8 +5,8 @@ from django.db import migrations
 TABLES = ("infusion_auditevent", "infusion_approval")
 
 
-def guard(apps, schema_editor):
-    for table in TABLES:
+def make_append_only(schema_editor, tables):
+    for table in tables:
         if schema_editor.connection.vendor == "sqlite":
             for what in ("UPDATE", "DELETE"):
                 schema_editor.execute(
@@ -27,6 +27,10 @@ def guard(apps, schema_editor):
                 f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
                 "FOR EACH STATEMENT EXECUTE FUNCTION infusion_append_only()"
             )
+
+
+def guard(apps, schema_editor):
+    make_append_only(schema_editor, TABLES)
 
 
 class Migration(migrations.Migration):

@@ -3,23 +3,53 @@
 from infusion.audit import AuditEvent, AuditHead
 from infusion.models.approval import Approval
 from infusion.models.chair import Chair, Order, Tap, WorkingCopy
+from infusion.models.claims import (
+    Authorization,
+    Batch,
+    BatchClaim,
+    BatchFile,
+    BatchLine,
+    Coverage,
+    PayerReference,
+    Provider,
+)
+from infusion.models.desk import Correction, Hold, Judgement, SavedView, Skip
 from infusion.models.encounter import Administration, Discard, Encounter, Pause, Question, Vial
 from infusion.models.people import Clinic, Patient, User
+from infusion.models.tables import CodePair, EditTable, Fee, FeeSchedule, UnlikelyUnits
 
 __all__ = [
     "Administration",
     "Approval",
     "AuditEvent",
     "AuditHead",
+    "Authorization",
+    "Batch",
+    "BatchClaim",
+    "BatchFile",
+    "BatchLine",
     "Chair",
     "Clinic",
+    "CodePair",
+    "Correction",
+    "Coverage",
     "Discard",
+    "EditTable",
     "Encounter",
+    "Fee",
+    "FeeSchedule",
+    "Hold",
+    "Judgement",
     "Order",
     "Patient",
     "Pause",
+    "PayerReference",
+    "Provider",
     "Question",
+    "SavedView",
+    "Skip",
     "Tap",
+    "UnlikelyUnits",
     "User",
     "Vial",
     "WorkingCopy",

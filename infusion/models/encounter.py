@@ -21,13 +21,15 @@ from payers.policy import DISCARD_REASONS, SETTINGS
 class Encounter(models.Model):
     """One visit of one patient. `version` grows with each write; `client_id` makes a repeated submission harmless.
 
-    `documentation` holds the answers to the clinic's checklist, by item.
+    `documentation` holds the answers to the clinic's checklist, by item; `trial_number` the eight digits of a clinical
+    trial whose sponsor supplies the drug.
     """
 
     class State(models.TextChoices):
         DRAFT = "draft", "Draft"
         WITH_BILLING = "with_billing", "With billing"
         APPROVED = "approved", "Approved"
+        VOID = "void", "Void"
 
     clinic = models.ForeignKey(Clinic, models.PROTECT, related_name="encounters")
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -48,6 +50,8 @@ class Encounter(models.Model):
     handed_over_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     chair = models.ForeignKey("infusion.Chair", models.PROTECT, null=True, related_name="encounters")
     documentation = models.JSONField(default=dict)
+    attending = models.ForeignKey("infusion.Provider", models.PROTECT, null=True, related_name="+")
+    trial_number = models.CharField(max_length=8, blank=True)
 
     class Meta:
         constraints = (
@@ -144,13 +148,20 @@ class Discard(models.Model):
 
 
 class Question(models.Model):
-    """What billing asked the nurse when it gave an encounter back."""
+    """What billing asked the nurse when it gave an encounter back, about one administration or the whole of it.
+
+    `administration` is its place in the record. The answer is attested by name: `attested` is the sentence agreed to.
+    """
 
     encounter = models.ForeignKey(Encounter, models.PROTECT, related_name="questions")
+    administration = models.PositiveSmallIntegerField(null=True)
     text = models.TextField()
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     asked_at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True)
+    answered_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    answer = models.TextField(blank=True)
+    attested = models.CharField(max_length=300, blank=True)
 
     class Meta:
         ordering = ("asked_at",)

@@ -1,4 +1,4 @@
-"""Milligrams, kept exactly on every database."""
+"""Amounts kept exactly on every database: SQLite would keep a decimal as a binary fraction."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-MICROGRAMS = Decimal(1000)
 
+class ExactField(models.Field):
+    """A Decimal in Python, a whole number of its smallest parts in the database."""
 
-class MilligramField(models.Field):
-    """A Decimal of milligrams in Python, whole micrograms in the database: SQLite would keep a decimal as binary."""
-
-    description = "Milligrams, to the microgram"
+    parts: Decimal
+    decimals: int
+    unit: str
     _pyi_private_set_type: Decimal
     _pyi_private_get_type: Decimal
 
@@ -22,7 +22,7 @@ class MilligramField(models.Field):
         return "BigIntegerField"
 
     def from_db_value(self, value: int | None, *_: Any) -> Decimal | None:
-        return None if value is None else value / MICROGRAMS
+        return None if value is None else value / self.parts
 
     def to_python(self, value: Any) -> Decimal | None:
         return None if value is None else Decimal(value)
@@ -30,10 +30,24 @@ class MilligramField(models.Field):
     def get_prep_value(self, value: Any) -> int | None:
         if value is None:
             return None
-        micrograms = Decimal(value) * MICROGRAMS
-        if micrograms != micrograms.to_integral_value():
-            raise ValidationError(f"{value} mg has more than three decimals.")
-        return int(micrograms)
+        parts = Decimal(value) * self.parts
+        if parts != parts.to_integral_value():
+            raise ValidationError(f"{value} {self.unit} has more than {self.decimals} decimals.")
+        return int(parts)
 
     def value_to_string(self, obj: models.Model) -> str:
         return str(self.value_from_object(obj))
+
+
+class MilligramField(ExactField):
+    """Milligrams, to the microgram."""
+
+    description = "Milligrams, to the microgram"
+    parts, decimals, unit = Decimal(1000), 3, "mg"
+
+
+class DollarField(ExactField):
+    """US dollars, to the hundredth of a cent: a rate per unit is finer than a cent, an amount never is."""
+
+    description = "US dollars, to the hundredth of a cent"
+    parts, decimals, unit = Decimal(10000), 4, "dollars"

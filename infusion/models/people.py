@@ -9,11 +9,27 @@ from django.db import models
 
 from payers.policy import SETTINGS
 
+SEXES = (("F", "Female"), ("M", "Male"), ("U", "Unknown"))
 
-class Clinic(models.Model):
+
+class Address(models.Model):
+    """Where someone is reached by post, as a claim writes it."""
+
+    address = models.CharField(max_length=55, blank=True)
+    city = models.CharField(max_length=30, blank=True)
+    state_code = models.CharField(max_length=2, blank=True)
+    postal_code = models.CharField(max_length=10, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class Clinic(Address):
     """A site with its own patients and encounters, and what a new encounter there begins with.
 
     `checklist` names the items of documentation that the site asks for; `asks_witness` a second name on discarded drug.
+    `sends_claims` says that it sends claims itself, so a batch asks for all that a claim needs; otherwise batches feed
+    a billing system that knows the rest.
     """
 
     name = models.CharField(max_length=120, unique=True)
@@ -25,6 +41,14 @@ class Clinic(models.Model):
     tax_id = models.CharField(max_length=10, blank=True)
     asks_witness = models.BooleanField(default=False)
     checklist = models.JSONField(default=list, blank=True)
+    sends_claims = models.BooleanField(default=True)
+    legal_name = models.CharField(max_length=60, blank=True)
+    taxonomy = models.CharField(max_length=10, blank=True)
+    contact_name = models.CharField(max_length=60, blank=True)
+    contact_phone = models.CharField(max_length=20, blank=True)
+    sender_id = models.CharField(max_length=15, blank=True)
+    receiver_name = models.CharField(max_length=60, blank=True)
+    receiver_id = models.CharField(max_length=15, blank=True)
 
     def __str__(self) -> str:
         return self.name
@@ -43,15 +67,20 @@ class User(AbstractUser):
         return f"{name}, {self.credentials}" if self.credentials else name
 
 
-class Patient(models.Model):
-    """A person who is treated. The reference is the clinic's own record number."""
+class Patient(Address):
+    """A person who is treated. The reference is the clinic's own record number.
+
+    `name` is what staff read; `family_name` and `given_name` are what a claim writes.
+    """
 
     clinic = models.ForeignKey(Clinic, models.PROTECT, related_name="patients")
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     reference = models.CharField(max_length=40)
     name = models.CharField(max_length=120, blank=True)
     birth_date = models.DateField(null=True, blank=True)
-    sex = models.CharField(max_length=1, blank=True, choices=(("F", "Female"), ("M", "Male"), ("U", "Unknown")))
+    sex = models.CharField(max_length=1, blank=True, choices=SEXES)
+    family_name = models.CharField(max_length=60, blank=True)
+    given_name = models.CharField(max_length=35, blank=True)
 
     class Meta:
         constraints = (

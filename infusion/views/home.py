@@ -35,6 +35,7 @@ from infusion.worklist import (
     Worklist,
 )
 
+State = Encounter.State
 ROWS_ON_A_PAGE = 50
 ROWS_LATELY = 10
 DESK = (WITH_BILLING, WARNINGS, BLOCKED, ASKED, BACK, NO_STOP, APPROVED, ALL)
@@ -167,8 +168,8 @@ def row_of(item: Item, view: str, roles: frozenset[str]) -> Row:
 
 
 def state_of(encounter: Encounter) -> Sign:
-    kinds = {Encounter.State.DRAFT: "todo", Encounter.State.WITH_BILLING: "sent", Encounter.State.APPROVED: "ok"}
-    return Sign(kinds[Encounter.State(encounter.state)], encounter.get_state_display())
+    kinds = {State.DRAFT: "todo", State.WITH_BILLING: "sent", State.APPROVED: "ok", State.VOID: "todo"}
+    return Sign(kinds[State(encounter.state)], encounter.get_state_display())
 
 
 def readiness_of(item: Item) -> Sign | None:
