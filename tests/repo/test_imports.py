@@ -56,6 +56,8 @@ def test_import_contracts_hold() -> None:
     [
         ("infusion/services/clock.py", "import django", "The rules know no framework"),
         ("infusion/services/clock.py", "import infusion.urls", "Inside infusion"),
+        ("infusion/exchange/claim.py", "import django", "The formats of a claim"),
+        ("infusion/exchange/claim.py", "import infusion.models", "Inside infusion"),
         ("payers/apps.py", "import infusion.services", "Payers know nothing of infusion"),
         ("payers/policy.py", "import payers.models", "Inside payers"),
     ],

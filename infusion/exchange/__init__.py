@@ -1,0 +1,1 @@
+"""What leaves: claims as values, and the formats that write them. No framework, no database, no clock."""
