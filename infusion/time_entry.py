@@ -230,13 +230,13 @@ def read_date(text: str, today: date) -> date | EntryProblem | None:
         month, day = int(found[1]), int(found[2])
         year = today.year if found[3] is None else int(found[3]) + (2000 if len(found[3]) == 2 else 0)
     else:
-        return EntryProblem("date_shape", "Write the date of service like 2026-03-10 or 3/10/2026.")
+        return EntryProblem("date_shape", "Write the day like 2026-03-10 or 3/10/2026.")
     try:
         day_found = date(year, month, day)
     except ValueError:
         return EntryProblem("date_missing", f"There is no such day as {entry}. Check the month and the day.")
     if not 2000 <= day_found.year <= 2100:
-        return EntryProblem("date_year", f"The year {year} is outside 2000 to 2100. Check the date of service.")
+        return EntryProblem("date_year", f"The year {year} is outside 2000 to 2100. Check the year.")
     return day_found
 
 

@@ -35,6 +35,10 @@ class EntryField(forms.CharField):
     def read(self, text: str) -> Any:
         raise NotImplementedError
 
+    def named(self, problem: EntryProblem) -> EntryProblem:
+        """The problem in a sentence that names this field."""
+        return EntryProblem(problem.code, f"{self.label}: {problem.message[:1].lower()}{problem.message[1:]}")
+
     def clean(self, value: Any) -> Any:
         found = self.read(str(value or ""))
         if isinstance(found, EntryProblem):
@@ -50,9 +54,7 @@ class TimeField(EntryField):
 
     def read(self, text: str) -> TimeOfDay | EntryProblem | None:
         found = read_time(text, self.now)
-        if isinstance(found, EntryProblem):
-            return EntryProblem(found.code, f"{self.label}: {found.message[:1].lower()}{found.message[1:]}")
-        return found
+        return self.named(found) if isinstance(found, EntryProblem) else found
 
 
 class DateField(EntryField):
@@ -61,7 +63,8 @@ class DateField(EntryField):
     today: date = date.min
 
     def read(self, text: str) -> date | EntryProblem | None:
-        return read_date(text, self.today)
+        found = read_date(text, self.today)
+        return self.named(found) if isinstance(found, EntryProblem) else found
 
 
 class AmountField(EntryField):
