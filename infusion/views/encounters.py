@@ -41,7 +41,7 @@ from infusion.time_entry import read_date
 from infusion.views.preview import Preview, Remark, issues_of, preview_of
 from infusion.views.public import LIVE, changed_drug, diagnosis_choices, drug_choices, pressed
 from infusion.views.record_words import DOCUMENTATION, PATIENT, differences, groups_of
-from infusion.views.taken_up import offers, taken_up, when_kept
+from infusion.views.taken_up import COPY, offers, taken_up, uuid_of, when_kept
 from infusion.views.waste import waste_of
 from payers.models import Payer
 from payers.policy import PayerPolicy, national_baseline
@@ -196,6 +196,12 @@ def address_of(encounter: Encounter) -> str:
     return reverse("encounter", args=[encounter.public_id])
 
 
+def saved_from(request: HttpRequest, clinic: Clinic) -> Encounter | None:
+    """What the form of this address became: the back button leads to it, and never to a form to save anew."""
+    asked = uuid_of(request.GET.get(COPY, ""))
+    return encounters_of(clinic).filter(client_id=asked).first() if asked else None
+
+
 # Pages ---------------------------------------------------------------------------------------------------------------
 
 
@@ -206,6 +212,9 @@ def new_encounter(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return answer(request, None)
     clinic = clinic_of(request)
+    saved = saved_from(request, clinic)
+    if saved is not None:
+        return redirect(address_of(saved))
     today = clinic_now(clinic).date()
     entries = {"setting": clinic.setting, "date": today.isoformat()}
     if clinic.drug:

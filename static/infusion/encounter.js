@@ -14,6 +14,9 @@
     }
     busy = { button, words: button.textContent };
     button.textContent = "Saving…";
+    // A form that is saved for the first time gets an address of its own, so that going back leads to what it became.
+    const { client_id: id, version } = event.target.elements;
+    if (version.value === "0") history.replaceState(null, "", `${event.target.getAttribute("action")}?copy=${id.value}`);
   });
 
   // The back button brings the page as it was left.

@@ -143,6 +143,8 @@ def test_a_draft_needs_no_stop_and_no_vials(at_the_chair):
         ({"payer": ""}, "payer"),
         ({"payer": "nobody"}, "payer"),
         ({"date": ""}, "date"),
+        ({"date": "2026-02-29"}, "date"),
+        ({"date": "March"}, "date"),
         ({"d1-start": "9:60"}, "d1-start"),
         ({"d1-start": "0915", "d1-stop": "2:30"}, "d1-stop"),
         ({"d1-administered": "0.0001"}, "d1-administered"),
@@ -161,6 +163,7 @@ def test_what_cannot_be_read_stays_in_the_form_and_is_not_saved(at_the_chair, ch
     assert "There is a problem" in html
     message = next(issue.message for issue in response.context["issues"] if issue.field == field)
     assert not re.search("invalid|please|sorry|required|forbidden", message, re.IGNORECASE)
+    assert field != "date" or message.startswith("Date of service: ")
     assert html.count(f'href="#{field}"') >= 1
     kept = fields(response)
     for name, text in change.items():
@@ -260,6 +263,16 @@ def test_back_and_another_save_changes_the_one_encounter(at_the_chair):
     draft = Encounter.objects.get()
     assert draft.version == 2
     assert f"{draft.administrations.get().stopped_at:%H:%M}" == "15:45"
+
+
+def test_back_to_a_form_that_was_saved_leads_to_what_it_became(at_the_chair, other_nurse):
+    one = uuid4()
+    assert at_the_chair.get(NEW, {"copy": str(one)}).status_code == 200
+    at_the_chair.post(NEW, sent(client_id=one))
+    back = at_the_chair.get(NEW, {"copy": str(one)})
+    assert back.headers["Location"] == address(Encounter.objects.get())
+    at_the_chair.force_login(other_nurse)
+    assert at_the_chair.get(NEW, {"copy": str(one)}).status_code == 200
 
 
 def test_back_and_another_save_after_a_colleague_changed_it_is_a_conflict(at_the_chair):
