@@ -148,6 +148,19 @@ class DailyLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentLimit:
+    """What Medicare pays at most for one unit of a code, in dollars: a yardstick, never a rate."""
+
+    code: str
+    dollars: Decimal
+    first_day: date
+    source: str
+    status: str
+    last_day: date | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PlaceOfService:
     code: str
     label: str
@@ -190,6 +203,7 @@ class Reference:
     places: Mapping[str, PlaceOfService]
     look_alikes: tuple[LookAlike, ...]
     daily_limits: Mapping[str, tuple[DailyLimit, ...]]
+    payment_limits: Mapping[str, tuple[PaymentLimit, ...]]
     sources: Mapping[str, Source]
     rules: Mapping[str, Rule]
     ndc_owners: Mapping[str, frozenset[str]]
@@ -287,6 +301,10 @@ def load_reference(folder: Path) -> Reference:
         places={row["code"]: PlaceOfService(**_frozen(row)) for row in tables["places_of_service"]["place"]},
         look_alikes=tuple(LookAlike(**_frozen(row)) for row in tables["look_alikes"]["look_alike"]),
         daily_limits=_by_code(DailyLimit(**_frozen(row)) for row in tables["mue"]["mue"]),
+        payment_limits=_by_code(
+            PaymentLimit(**{**_frozen(row), "dollars": Decimal(row["dollars"])})
+            for row in tables["payment_limits"]["limit"]
+        ),
         sources={key: Source(**row) for key, row in tables["sources"].items()},
         rules={key: Rule(**row) for key, row in tables["rules"].items()},
         ndc_owners=_ndc_owners(drugs),

@@ -29,3 +29,14 @@ def plain(amount: Decimal) -> str:
     """
     text = f"{amount:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def dollars(amount: Decimal) -> str:
+    """Money as people read it; a rate keeps what is finer than a cent.
+
+    >>> dollars(Decimal("36582")), dollars(Decimal("0.0075")), dollars(Decimal("-12.5"))
+    ('$36,582.00', '$0.0075', '−$12.50')
+    """
+    finer = plain(abs(amount))
+    whole, _, parts = finer.partition(".")
+    return f"{'−' if amount < 0 else ''}${int(whole):,}.{parts.ljust(2, '0')}"

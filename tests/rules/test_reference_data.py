@@ -23,6 +23,7 @@ TABLES = {
     "places_of_service": "place",
     "look_alikes": "look_alike",
     "mue": "mue",
+    "payment_limits": "limit",
 }
 ROUTES = {"iv_infusion", "iv_push", "subcutaneous", "intramuscular"}
 SETTINGS = {"office", "home", "hospital_outpatient"}
@@ -128,7 +129,7 @@ def test_last_day_is_not_before_the_first(stem: str, row: Row) -> None:
     assert row["first_day"] <= row.get("required_from", date.max)
 
 
-@pytest.mark.parametrize("stem", ["drugs", "administration", "diagnoses", "modifiers", "mue"])
+@pytest.mark.parametrize("stem", ["drugs", "administration", "diagnoses", "modifiers", "mue", "payment_limits"])
 def test_intervals_of_one_code_do_not_overlap(stem: str) -> None:
     by_code: dict[str, list[Row]] = defaultdict(list)
     for row in rows_of(stem):
