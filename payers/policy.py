@@ -145,6 +145,16 @@ _ROWS = (
         highest=60,
     ),
     Parameter(
+        "bag_change_minutes",
+        "minutes",
+        0,
+        "Minutes of a bag change that count",
+        "A gap of up to so many minutes between two bags of one order counts as running.",
+        "CA96366",
+        lowest=0,
+        highest=30,
+    ),
+    Parameter(
         "administration_family",
         "choice",
         "therapeutic",
@@ -313,6 +323,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "infusion_minimum_minutes",
         "additional_hour_minimum_minutes",
         "hydration_minimum_minutes",
+        "bag_change_minutes",
         "missing_stop_time",
     ),
     "Drug and waste": (

@@ -316,13 +316,27 @@ def _readings(service: Service) -> list[Because]:
     """One reason for each parameter that made the service what it is."""
     reasons = []
     for reading in service.readings:
-        if reading.name == "infusion_minimum_minutes":
+        if reading.name in ("infusion_minimum_minutes", "bag_change_minutes"):
             continue
         text = f"{reading.whose} takes {service.drug.name} in this family of administration codes: {reading.words}."
         if reading.name == "missing_stop_time":
             text = "No stop time was recorded, and by this rule the drug then counts as a push."
         reasons.append(_from(reading, text))
-    return reasons
+    return [*reasons, *_bag_change(service)]
+
+
+def _bag_change(service: Service) -> list[Because]:
+    """Why minutes count in which no bag ran, and what would be left without them."""
+    without = whole_minutes(length(service.running)) - service.bag_change_minutes
+    return [
+        _from(
+            reading,
+            f"{counted(service.bag_change_minutes, 'minute')} between bags count as running: {reading.whose} counts a "
+            f"change of bags of up to {reading.words}. Without that it ran {counted(without, 'minute')}.",
+        )
+        for reading in service.readings
+        if reading.name == "bag_change_minutes"
+    ]
 
 
 def _infusion_part(service: Service, claim: Claim, code: str) -> Part:
@@ -371,7 +385,8 @@ def _hours(service: Service, rules: Rules, claim: Claim, code: str, included: in
     reading = rules.read("additional_hour_minimum_minutes", service.drug.code)
     hours = further_hours(service.minutes, included, reading.minutes)
     text = f"{service.drug.label}: " + _hours_text(service.minutes, included, first, hours, reading.minutes, code)
-    return _EarnedHours(hours.units, service.ids, service.minutes, [_from(reading, text)])
+    because = [_from(reading, text), *_bag_change(service)]
+    return _EarnedHours(hours.units, service.ids, service.minutes, because)
 
 
 def _add_hours(code: str, hours: _EarnedHours, claim: Claim) -> None:

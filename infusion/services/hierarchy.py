@@ -28,7 +28,10 @@ UNCLEAR_GAP = timedelta(minutes=30)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An infusion or push of one drug under one order on one access. `running` is what ran, `counted` what counts."""
+    """An infusion or push of one drug under one order on one access. `running` is what ran, `counted` what counts.
+
+    `bag_change_minutes` of `running` lay between two bags.
+    """
 
     infusion: bool
     drug: Drug
@@ -37,6 +40,7 @@ class Service:
     running: tuple[Period, ...]
     readings: tuple[Reading, ...]
     counted: tuple[Period, ...] = ()
+    bag_change_minutes: int = 0
 
     @property
     def rank(self) -> tuple[int, timedelta, int]:
@@ -133,7 +137,8 @@ def _plan(access: str, group: Sequence[Given], rules: Rules, findings: Findings)
     plan.initial = _initial(candidates, rules)
     _share_minutes(plan, principals, repeats, rules, findings)
     plan.pushes = [each for each in plan.pushes if each is not plan.initial]
-    plan.hydration = _hydration(group, rules, findings)
+    infused = [period for each in services if each.given[0].route == "iv_infusion" for period in each.running]
+    plan.hydration = _hydration(group, infused, rules, findings)
     return plan
 
 
@@ -149,9 +154,10 @@ def _infusions(group: Sequence[Given], rules: Rules, findings: Findings) -> Iter
     for (code, order), bags in orders.items():
         drug = bags[0].drug
         assert drug is not None  # noqa: S101  only bags with a drug were grouped
-        running = merged(period for bag in bags for period in bag.periods)
+        changes, change_rule = _bag_changes(bags, group, rules)
+        running = merged([*changes, *(period for bag in bags for period in bag.periods)])
         minimum = rules.read("infusion_minimum_minutes", code)
-        readings = [minimum, *_family(drug, rules)]
+        readings = [minimum, *_family(drug, rules), *change_rule]
         if all(bag.counted_as_push for bag in bags):
             missing_stop = rules.read("missing_stop_time", code)
             findings.add(
@@ -172,7 +178,34 @@ def _infusions(group: Sequence[Given], rules: Rules, findings: Findings) -> Iter
             tuple(running),
             tuple(readings),
             tuple(running),
+            whole_minutes(length(changes)),
         )
+
+
+def _bag_changes(bags: Sequence[Given], group: Sequence[Given], rules: Rules) -> tuple[list[Period], list[Reading]]:
+    """The gaps between bags that the payer counts as running, and the rule that says so [CA96366].
+
+    Both bags have to run up to the gap and no other infusion may run in it; else it is a pause.
+    """
+    spans = merged((bag.start, bag.stop) for bag in bags if bag.start and bag.stop)
+    gaps = [(earlier[1], later[0]) for earlier, later in pairwise(spans)]
+    if not gaps:
+        return [], []
+    reading = rules.read("bag_change_minutes", bags[0].administration.drug)
+    running = merged(period for bag in bags for period in bag.periods)
+    starts, stops = {start for start, _ in running}, {stop for _, stop in running}
+    others = merged(
+        period for each in group if each.route == "iv_infusion" and each not in bags for period in each.periods
+    )
+    changes = [
+        (stop, start)
+        for stop, start in gaps
+        if start - stop <= timedelta(minutes=reading.minutes)
+        and stop in stops
+        and start in starts
+        and without([(stop, start)], others) == [(stop, start)]
+    ]
+    return changes, [reading] if changes else []
 
 
 def _pushes(group: Sequence[Given], rules: Rules, findings: Findings) -> Iterable[Service]:
@@ -265,7 +298,14 @@ def _share_minutes(
         left = without(service.running, taken)
         taken = merged([*taken, *service.running])
         own = Service(
-            True, service.drug, service.complex, service.given, service.running, service.readings, tuple(left)
+            True,
+            service.drug,
+            service.complex,
+            service.given,
+            service.running,
+            service.readings,
+            tuple(left),
+            service.bag_change_minutes,
         )
         lost_minutes = whole_minutes(length(service.running)) - own.minutes
         if service in repeats:
@@ -290,13 +330,12 @@ def _share_minutes(
             plan.concurrent.append(own)
 
 
-def _hydration(group: Sequence[Given], rules: Rules, findings: Findings) -> Hydration:
+def _hydration(group: Sequence[Given], infused: Sequence[Period], rules: Rules, findings: Findings) -> Hydration:
     """Ordered fluid, less every minute in which a drug infused; nothing when too little is left."""
     ordered = [each for each in group if each.route == "hydration" and each.administration.purpose == "ordered"]
     if not ordered:
         return Hydration()
-    drugs = merged(period for each in group if each.route == "iv_infusion" for period in each.periods)
-    minutes = whole_minutes(length(without([period for each in ordered for period in each.periods], drugs)))
+    minutes = whole_minutes(length(without([period for each in ordered for period in each.periods], merged(infused))))
     minimum = rules.read("hydration_minimum_minutes")
     if minutes < minimum.minutes:
         findings.add(

@@ -49,6 +49,7 @@ BASELINE: Document = {
     "infusion_minimum_minutes": 16,
     "hydration_minimum_minutes": 31,
     "additional_hour_minimum_minutes": 31,
+    "bag_change_minutes": 0,
     "administration_family": "therapeutic",
     "missing_stop_time": "hold",
     "discarded_drug": "separate_line",
@@ -111,6 +112,7 @@ class Service:
     primary: bool
     start: int | None = None
     repeat: bool = False
+    between_bags: set[int] = field(default_factory=set)
 
     def rank(self, primary_first: bool) -> tuple[int, int, int, int]:
         order = [
@@ -499,6 +501,8 @@ class Encounter:
             beside = any(infusion.drug == drug for infusion in infusions)
             self.settle_repeats([push for push in pushes if push.drug == drug], beside)
         infusing: set[int] = set()
+        for infusion in [*infusions, *pushes]:
+            infusing |= infusion.between_bags
         for one in everything:
             if one.route == "iv_infusion" and one.access == access and one.usable:
                 infusing |= one.running
@@ -521,6 +525,8 @@ class Encounter:
                 groups.setdefault((one.drug, one.record.get("order") or ""), []).append(one)
         for (drug, _), members in groups.items():
             service = self.service("infusion", members)
+            service.between_bags = self.changes_of_bags(members, [one for one in here if one not in members])
+            service.minutes |= service.between_bags
             if len(service.minutes) < self.value("infusion_minimum_minutes", drug):
                 service.kind = "push"
                 pushes.append(service)
@@ -531,6 +537,27 @@ class Encounter:
                 if other.drug == infusion.drug and (other.start, other.index) < (infusion.start, infusion.index):
                     infusion.repeat = True
         return infusions, pushes
+
+    def changes_of_bags(self, bags: list[Given], others: list[Given]) -> set[int]:
+        """Minutes outside every bag that the payer counts: short stretches with the drug running on either side."""
+        hung: set[int] = set()
+        running: set[int] = set()
+        for bag in bags:
+            if bag.start is not None and bag.stop is not None:
+                hung |= set(range(bag.start, bag.stop))
+                running |= bag.running
+        elsewhere = {minute for one in others if one.route == "iv_infusion" for minute in one.running}
+        longest = self.value("bag_change_minutes", bags[0].drug)
+        found: set[int] = set()
+        stretch: list[int] = []
+        for minute in range(min(hung, default=0), max(hung, default=-1) + 1):
+            if minute not in hung:
+                stretch.append(minute)
+                continue
+            if 0 < len(stretch) <= longest and stretch[0] - 1 in running and minute in running:
+                found |= set() if elsewhere & set(stretch) else set(stretch)
+            stretch = []
+        return found
 
     def service(self, kind: str, members: list[Given]) -> Service:
         minutes: set[int] = set()

@@ -420,6 +420,7 @@ class Maker:
             "administration_family": ["complex", "complex", "complex", "therapeutic"],
             "infusion_minimum_minutes": [15, 16, 17, 31],
             "hydration_minimum_minutes": [16, 30, 31, 32, 60],
+            "bag_change_minutes": [0, 1, 5, 10, 15, 30],
             "missing_stop_time": ["hold", "push", "push"],
             "discarded_drug": ["separate_line", "combined_line", "not_billed"],
             "zero_discard_modifier": ["required", "not_used"],

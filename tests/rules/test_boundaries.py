@@ -680,6 +680,7 @@ def test_the_baseline_s_thresholds_are_the_ones_tested_here() -> None:
         "infusion_minimum_minutes": 16,
         "hydration_minimum_minutes": 31,
         "additional_hour_minimum_minutes": 31,
+        "bag_change_minutes": 0,
     }
 
 

@@ -332,6 +332,7 @@ OTHER_VALUES: list[tuple[str, Any]] = [
     ("hydration_minimum_minutes", 16),
     ("additional_hour_minimum_minutes", 30),
     ("additional_hour_minimum_minutes", 1),
+    ("bag_change_minutes", 30),
     ("administration_family", "complex"),
     ("missing_stop_time", "push"),
     ("discarded_drug", "combined_line"),
