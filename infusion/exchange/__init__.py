@@ -1,1 +1,11 @@
 """What leaves: claims as values, and the formats that write them. No framework, no database, no clock."""
+
+from collections.abc import Sequence
+
+
+class Unwritable(Exception):
+    """Why no byte was written: a sentence for each reason, naming the claim and what to do."""
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        super().__init__("\n".join(sentences))
+        self.sentences = tuple(sentences)

@@ -14,6 +14,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from infusion.exchange.checks import unsendable, unsound
 from infusion.services.words import plain
 
 Where = Literal["patient", "coverage", "clinic", "provider", "payer", "charges", "authorization", "batch", "encounter"]
@@ -88,16 +89,20 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ndc:
-    """An 11-digit NDC and how much of it: mL (`ML`) or vials (`UN`)."""
+    """An 11-digit NDC and how much of it: mL (`ML`) or vials (`UN`). `strength` is the mg in one of these, if known."""
 
     ndc: str
     quantity: Decimal
     unit: str
+    strength: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimLine:
-    """One approved line. `charge` is for all its units, in dollars; `diagnosis_pointers` count from 1."""
+    """One approved line. `charge` is for all its units, in dollars; `diagnosis_pointers` count from 1.
+
+    `ndc_required` is the payer's rule for a drug: without it, a drug that has no NDC may stand on a claim.
+    """
 
     position: int
     code: str
@@ -107,6 +112,7 @@ class ClaimLine:
     charge: Decimal | None = None
     minutes: int | None = None
     ndcs: tuple[Ndc, ...] = ()
+    ndc_required: bool = True
     diagnosis_pointers: tuple[int, ...] = ()
     description: str = ""
 
@@ -153,7 +159,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Who sends the file and to whom: the identifiers agreed with the clearinghouse or the payer."""
+    """Who sends the file and to whom: the identifiers agreed with the clearinghouse or the payer.
+
+    `test` marks a file that nobody may pay.
+    """
 
     sender_id: str = ""
     receiver_name: str = ""
@@ -161,6 +170,7 @@ class Sender:
     name: str = ""
     contact_name: str = ""
     contact_phone: str = ""
+    test: bool = False
 
 
 # As a document ------------------------------------------------------------------------------------------------------
@@ -208,10 +218,12 @@ def _in(kind: Any, value: Any, path: str) -> Any:
         return kind(**{name: _in(each, value[name], f"{path}.{name}") for name, each in kinds.items()})
     if kind in (Decimal, date) and isinstance(value, str):
         try:
-            return date.fromisoformat(value) if kind is date else Decimal(value)
+            known = date.fromisoformat(value) if kind is date else Decimal(value)
         except (ArithmeticError, ValueError):
-            pass
-    elif kind in (str, int) and type(value) is kind:
+            known = Decimal("NaN")
+        if isinstance(known, date) or known.is_finite():
+            return known
+    elif kind in (str, int, bool) and type(value) is kind:
         return value
     raise ValueError(f"{path}: {value!r} is not what is kept there.")
 
@@ -240,7 +252,7 @@ def npi_holds(npi: str) -> bool:
 
 
 def missing(claim: Claim, sender: Sender) -> tuple[Missing, ...]:
-    """What an electronic claim still needs, all of it at once. Empty when nothing is missing."""
+    """What keeps an electronic claim from leaving, all of it at once. Empty when nothing does."""
     return tuple(
         Missing(item=item, where=where)
         for part in (
@@ -250,6 +262,7 @@ def missing(claim: Claim, sender: Sender) -> tuple[Missing, ...]:
             _of_the_practitioner(claim),
             _of_the_sender(sender),
             _of_the_lines(claim),
+            ((item, "encounter") for item in (*unsound(claim), *unsendable(claim))),
         )
         for item, where in part
     )
@@ -261,8 +274,10 @@ Needs = Iterator[tuple[str, Where]]
 def _of_people(claim: Claim) -> Needs:
     yield from ((f"The patient has no {what}. Enter it on the patient.", "patient") for what in _unnamed(claim.patient))
     if claim.membership.relationship != SELF:
-        for what in _unnamed(claim.subscriber):
-            yield f"The subscriber has no {what}. Enter it on the patient's coverage.", "coverage"
+        # Of a subscriber who is not the patient only the name is sent (005010X222A1 and X223A2, 2010BA).
+        for what, value in (("family name", claim.subscriber.name.family), ("given name", claim.subscriber.name.given)):
+            if not value:
+                yield f"The subscriber has no {what}. Enter it on the patient's coverage.", "coverage"
     if not claim.membership.member_id:
         yield "The coverage has no member number. Enter it as it stands on the card.", "coverage"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from infusion.exchange.claim import Address, Membership, claim_document, missing, npi_holds, parse_claim
+from infusion.exchange.claim import Address, Membership, Name, claim_document, missing, npi_holds, parse_claim
 from tests.exchange.sample import PATIENT, SENDER, claim, institutional, replacement, void
 
 
@@ -33,9 +33,10 @@ def test_another_document_is_refused_with_the_field_named(path: str, value: obje
         parse_claim({**claim_document(claim()), path: value})
 
 
-def test_a_float_is_no_amount() -> None:
+@pytest.mark.parametrize("amount", [412.5, "NaN", "-Infinity", "1,000", True])
+def test_only_an_exact_number_is_an_amount(amount: object) -> None:
     document = claim_document(claim())
-    document["charges"][0]["charge"] = 412.5
+    document["charges"][0]["charge"] = amount
     with pytest.raises(ValueError, match=r"claim\.charges\.0\.charge"):
         parse_claim(document)
 
@@ -63,9 +64,9 @@ def test_each_missing_part_is_named_with_where_to_enter_it() -> None:
 
 
 def test_a_spouse_s_coverage_needs_the_spouse() -> None:
-    spouse = Membership(member_id="A1", relationship="01", subscriber=replace(PATIENT, sex=""))
+    spouse = Membership(member_id="A1", relationship="01", subscriber=replace(PATIENT, name=Name(family="Lindqvist")))
     assert said(claim(membership=spouse)) == {
-        "The subscriber has no sex. Enter it on the patient's coverage.": "coverage"
+        "The subscriber has no given name. Enter it on the patient's coverage.": "coverage"
     }
 
 
