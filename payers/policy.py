@@ -155,6 +155,16 @@ _ROWS = (
         highest=30,
     ),
     Parameter(
+        "concurrent_minimum_minutes",
+        "minutes",
+        0,
+        "Minutes that make a drug concurrent",
+        "Minutes that a drug has to share with another one to be reported as given at the same time.",
+        "HAUQA",
+        lowest=0,
+        highest=60,
+    ),
+    Parameter(
         "administration_family",
         "choice",
         "therapeutic",
@@ -324,6 +334,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "additional_hour_minimum_minutes",
         "hydration_minimum_minutes",
         "bag_change_minutes",
+        "concurrent_minimum_minutes",
         "missing_stop_time",
     ),
     "Drug and waste": (

@@ -171,7 +171,7 @@ def _report(plan: AccessPlan, rules: Rules, claim: Claim, findings: Findings, *,
     for service in plan.sequential:
         _sequential(service, rules, claim)
     for service in plan.concurrent:
-        _concurrent(service, claim)
+        _concurrent(service, rules, claim, findings)
     for service in plan.repeats:
         _repeat_infusion(service, rules, claim, findings)
     for service in plan.pushes:
@@ -228,10 +228,26 @@ def _sequential(service: Service, rules: Rules, claim: Claim) -> None:
     _add_hours(codes.further_hour, hours, claim)
 
 
-def _concurrent(service: Service, claim: Claim) -> None:
+def _concurrent(service: Service, rules: Rules, claim: Claim, findings: Findings) -> None:
+    reading = rules.read("concurrent_minimum_minutes", service.drug.code)
+    shared = whole_minutes(length(service.running) - length(service.counted))
+    if shared < reading.minutes:
+        findings.add(
+            "infusion.concurrent_too_short",
+            administration=service.ids[0],
+            field="stop",
+            what=service.drug.label,
+            minutes=shared,
+            needed=reading.minutes,
+            payer=reading.whose,
+        )
+        return
     text = f"{service.drug.label} ran beside another drug on the same access. This is reported once an encounter."
-    first = not any(code == CONCURRENT for code, _ in claim.parts)
     because = [*_readings(service), claim.rule("concurrent_infusion", text)]
+    if reading.minutes:
+        enough = f"They ran together for {counted(shared, 'minute')}, and {reading.whose} asks for {reading.minutes}."
+        because.append(_from(reading, enough))
+    first = not any(code == CONCURRENT for code, _ in claim.parts)
     claim.add(CONCURRENT, Part(int(first), service.ids, whole_minutes(length(service.running)), because))
 
 

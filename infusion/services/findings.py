@@ -105,6 +105,8 @@ INFOS = {
     "drug.supplied": "{what} was not bought by the site, so {line}.",
     "hydration.not_counted": "Fluid that {purpose} is not billed as hydration.",
     "hydration.too_short": "{minutes} minutes of hydration count; under {needed} it is not reported.",
+    "infusion.concurrent_too_short": "{what} ran {minutes} minutes beside another drug; {payer} reports nothing for it "
+    "under {needed}.",
     "infusion.repeat_too_short": "{what}: the separate order ran {minutes} minutes that count; a repeat of the same "
     "drug earns nothing under {needed}.",
     "push.repeat_not_reported": "{what}: this push repeats a drug already given, and {reason}.",
@@ -113,8 +115,85 @@ INFOS = {
     "waste.not_billed": "{amount} mg of {what} were discarded ({reason}) and are not billed.",
 }
 
-_BY_SEVERITY = ((Severity.ERROR, ERRORS), (Severity.WARNING, WARNINGS), (Severity.INFO, INFOS))
-MESSAGES = {code: (severity, text) for severity, texts in _BY_SEVERITY for code, text in texts.items()}
+# What a claim would be sent back or denied for, although its lines are right. Billing may skip one with a reason.
+
+CLAIM_ERRORS = {
+    "claim.add_on_without_parent": "{code} is an add-on and none of the codes it hangs on is on this claim "
+    "({parents}), so it is denied. Check the record, and review the lines again.",
+    "claim.authorization_exceeded": "Authorization {number} covers {limit} mg of {what}, and the dose is {dose} mg, so "
+    "the rest is denied. Ask {payer} for a larger one.",
+    "claim.authorization_missing": "{payer} wants a prior authorization for {what}{limit}, and none on file holds on "
+    "{on}, so the drug is denied. {advice}",
+    "claim.complex_family": "{code} belongs to the complex family, which {payer} does not take for {what}: it is "
+    "denied or paid as less. Review the lines again under the rules of today.",
+    "claim.diagnosis_missing": "There is no diagnosis, and a claim cannot be sent without one. Enter it in the record.",
+    "claim.diagnosis_not_accepted": "{payer} accepts {what} for other diagnoses ({accepted}) than the ones here "
+    "({diagnoses}), so the drug is denied. Check the diagnosis with the prescriber.",
+    "claim.diagnosis_not_in_force": "{code} is not a diagnosis code on {on}, so the claim is sent back. {advice}",
+    "claim.ndc_malformed": "NDC {ndc} on the line of {code} is not 11 digits with a quantity in ML, UN, GR, ME or F2, "
+    "so the line is sent back. Correct the vial in the record.",
+    "claim.ndc_missing": "{payer} wants an NDC on every drug line, and a line of {code} has none, so it is sent back. "
+    "Enter the NDC of the vial in the record.",
+    "claim.pair_never": "{first} and {second} are never paid together on one day ({table}): {second} is denied. Check "
+    "the record; without a change, write {second} off.",
+    "claim.pair_without_modifier": "{first} and {second} are paid together only with a modifier that sets them apart "
+    "({table}), and neither has one{where}: {second} is denied. {advice}",
+    "claim.place_differs": "Place of service {place} ({label}) does not go with the setting {setting}, so the claim is "
+    "denied. Correct one of the two in the record.",
+    "claim.place_facility": "Place of service {place} is a facility. A practitioner's claim carries neither the "
+    "infusion ({codes}) nor its drug there: the facility bills them. Correct the place or the setting in the record.",
+    "claim.place_missing": "There is no place of service, and a claim cannot be sent without one. Enter it in the "
+    "record.",
+    "claim.second_visit": "The patient had an earlier visit that day with {earlier}, and {code} begins this one "
+    "without {modifier}, so {payer} denies it. Were they one stay, record them as one visit; otherwise add {modifier} "
+    "where the claim is finished, and skip this check with that reason.",
+    "claim.total_too_high": "The charges are {total}, and {whose} at most {limit} on one claim. Send {count} claims: "
+    "{plan}. No two may have the same total. Contractors differ in how the later ones are marked: CGS wants modifier "
+    "59, First Coast 76, Palmetto a note such as 1 of {count}. Ask yours.",
+    "claim.trial_drug_charged": "The sponsor of trial {trial} supplies the drug, and {code} is charged. Record {what} "
+    "as supplied, or take the trial's number off this visit.",
+    "claim.trial_number_malformed": "{trial} is not the number of a trial: it has eight digits, without NCT. "
+    "Correct it.",
+    "claim.unit_charge_too_high": "One unit of {code} is charged at {charge}, more than the {limit} that a whole claim "
+    "may have, so the claim cannot be split. Correct the charge.",
+    "claim.units_above_absolute": "{units} units of {code}{per} are above {limit}, and this limit knows no "
+    "exception ({table}): they are denied. Check the amounts, and the other visits of the day.",
+    "claim.units_not_by_milligram": "{code} has {units} units, and {given} mg given from {opened} mg opened make "
+    "{expected} at {unit} mg a unit.{vials} Review the lines again.",
+}
+
+CLAIM_WARNINGS = {
+    "claim.charge_by_vial": "A vial of {amount} mg of {what} would be charged at {charge}, more than a whole claim may "
+    "have. Check that the charge in the fee schedule is for a unit of {unit} mg, and not for a vial.",
+    "claim.coverage_missing": "The patient has no membership with this payer on {on}, so the claim has no member "
+    "number. Enter it with the patient.",
+    "claim.home_per_diem": "This payer pays a day's rate for a home infusion, and there is no line for it: it is lost. "
+    "Add S9379 where the claim is finished; two day's rates on one date are often denied.",
+    "claim.place_unknown": "Place of service {place} is not in the table here, so it could not be checked against the "
+    "setting {setting}. Check it.",
+    "claim.step_therapy": "{payer} wants this tried before {what}: {step}. No authorization on file shows that it was. "
+    "Have the record of it at hand before the claim leaves.",
+    "claim.units_above_limit": "{units} units of {code}{per} are above {limit} ({table}): they are denied until "
+    "the record is shown. Check the amounts, and have the record at hand.",
+    "claim.units_of_unknown_code": "{code} is not in the drug table on {on}, so its units could not be checked against "
+    "the milligrams.",
+}
+
+CLAIM_INFOS = {
+    "claim.authorization_on_file": "Authorization {number} for {what} holds on {on}{limit}.",
+    "claim.home_per_diem_unknown": "Some payers pay a day's rate for a home infusion, S9379, beside the visit. What "
+    "this payer does is not recorded here, and no such line is made.",
+    "claim.units_within_limit": "{units} units of {code} are above {shipped} in the shipped table, which nobody has "
+    "verified, and within {limit} in the loaded one, which counts ({table}).",
+}
+
+_BY_SEVERITY = (
+    (Severity.ERROR, ERRORS, CLAIM_ERRORS),
+    (Severity.WARNING, WARNINGS, CLAIM_WARNINGS),
+    (Severity.INFO, INFOS, CLAIM_INFOS),
+)
+MESSAGES = {code: (severity, text) for severity, texts, _ in _BY_SEVERITY for code, text in texts.items()}
+CLAIM_MESSAGES = {code: (severity, text) for severity, _, texts in _BY_SEVERITY for code, text in texts.items()}
 
 
 @dataclass(slots=True)
@@ -128,9 +207,16 @@ class Findings:
         return cls({})
 
     def add(self, kind: str, /, *, administration: str = "", field: str = "", **words: object) -> None:
-        severity, text = MESSAGES[kind]
+        self.add_as(None, kind, administration=administration, field=field, **words)
+
+    def add_as(
+        self, severity: Severity | None, kind: str, /, *, administration: str = "", field: str = "", **words: object
+    ) -> None:
+        """A finding of another severity than its own, where one is given: a doubtful rule weighs less."""
+        usual, text = MESSAGES.get(kind) or CLAIM_MESSAGES[kind]
         message = text.format(**words).strip()
-        self.found[Finding(kind, severity, message[:1].upper() + message[1:], administration, field)] = None
+        message = message[:1].upper() + message[1:]
+        self.found[Finding(kind, severity or usual, message, administration, field)] = None
 
     def all(self) -> tuple[Finding, ...]:
         return tuple(self.found)

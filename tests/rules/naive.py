@@ -50,6 +50,7 @@ BASELINE: Document = {
     "hydration_minimum_minutes": 31,
     "additional_hour_minimum_minutes": 31,
     "bag_change_minutes": 0,
+    "concurrent_minimum_minutes": 0,
     "administration_family": "therapeutic",
     "missing_stop_time": "hold",
     "discarded_drug": "separate_line",
@@ -632,7 +633,7 @@ class Encounter:
             result.add(hour_code, hours_after_the_first(minutes, tail))
         elif service.complex:
             result.errors.add("time.concurrent_complex")
-        else:
+        elif len(service.minutes) - minutes >= self.value("concurrent_minimum_minutes", service.drug):
             result.concurrent = True
 
 

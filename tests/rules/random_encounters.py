@@ -420,7 +420,6 @@ class Maker:
             "administration_family": ["complex", "complex", "complex", "therapeutic"],
             "infusion_minimum_minutes": [15, 16, 17, 31],
             "hydration_minimum_minutes": [16, 30, 31, 32, 60],
-            "bag_change_minutes": [0, 1, 5, 10, 15, 30],
             "missing_stop_time": ["hold", "push", "push"],
             "discarded_drug": ["separate_line", "combined_line", "not_billed"],
             "zero_discard_modifier": ["required", "not_used"],
@@ -431,9 +430,13 @@ class Maker:
             "administration_paid": [True, False],
             "maximum_units_per_line": [None, 60, 99, 200, 400, 999],
         }
+        rarely: dict[str, list[Any]] = {
+            "bag_change_minutes": [0, 1, 5, 10, 15, 30],
+            "concurrent_minimum_minutes": [0, 15, 16, 17, 31],
+        }
         often = ["administration_family", "administration_family", "additional_hour_minimum_minutes"]
-        name = self.dice.choice(list(choices) + often)
-        return name, self.dice.choice(choices[name])
+        name = self.dice.choice(list(rarely) if self.chance(0.35) else list(choices) + often)
+        return name, self.dice.choice((choices | rarely)[name])
 
     def discard_reasons(self) -> list[list[str]]:
         return [

@@ -60,4 +60,4 @@ def test_both_readings_agree(seed: int) -> None:
 )
 def test_a_misread_baseline_would_be_seen(monkeypatch: pytest.MonkeyPatch, name: str, wrong: Any) -> None:
     monkeypatch.setitem(naive.BASELINE, name, wrong)
-    assert any(difference(document) for document in encounters(1, 1000))
+    assert any(difference(document) for document in encounters(1, 6000))

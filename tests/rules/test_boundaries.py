@@ -681,6 +681,7 @@ def test_the_baseline_s_thresholds_are_the_ones_tested_here() -> None:
         "hydration_minimum_minutes": 31,
         "additional_hour_minimum_minutes": 31,
         "bag_change_minutes": 0,
+        "concurrent_minimum_minutes": 0,
     }
 
 

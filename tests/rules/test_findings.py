@@ -175,6 +175,9 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "hydration.not_counted": (
         encounter(hydrated(0, 60, purpose="keep_open")), "a1", "purpose", "Fluid that kept the line open is not"),
     "hydration.too_short": (encounter(hydrated(0, 30)), "a1", "stop", "under 31 it is not reported"),
+    "infusion.concurrent_too_short": (
+        under("concurrent_minimum_minutes", 21, infused("J2350", 0, 60), infused("J2323", 40, 75)),
+        "a2", "stop", "Natalizumab ran 20 minutes beside another drug"),
     "infusion.repeat_too_short": (
         encounter(sixty(order="A"), infused("J2350", 60, 90, order="B")), "a2", "stop", "earns nothing under 31"),
     "push.repeat_not_reported": (

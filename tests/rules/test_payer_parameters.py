@@ -13,6 +13,7 @@ from tests.rules.shorthand import (
     DAY,
     claimed,
     encounter,
+    found,
     hydrated,
     infused,
     line_of,
@@ -100,6 +101,33 @@ def test_fluid_loses_the_minutes_of_a_bag_change() -> None:
     assert "96361 x1" not in services(under({"bag_change_minutes": 5}, fluid, *bags))
 
 
+# Drugs at the same time ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("needed", "shared", "reported"),
+    [(0, 1, True), (16, 15, False), (16, 16, True), (16, 17, True), (60, 59, False), (60, 60, True)],
+)
+def test_minutes_that_two_drugs_have_to_share(needed: int, shared: int, reported: bool) -> None:
+    # The other drug ran 15 minutes more by itself, which are too few for an infusion of its own.
+    given = [infused("J2350", 0, 120), infused("J2323", 120 - shared, 120 + 15)]
+    document = under({"concurrent_minimum_minutes": needed}, *given)
+    assert services(document) == ["96365 x1", "96366 x1", *(["96368 x1"] if reported else [])]
+    if needed and reported:
+        assert f"asks for {needed}" in reasons(read(document), "96368 x1")
+    if not reported:
+        message = found(read(document), "infusion.concurrent_too_short").message
+        assert f"ran {shared} minutes beside another drug" in message
+        assert f"under {needed}." in message
+
+
+def test_a_drug_that_shares_enough_is_reported_beside_one_that_does_not() -> None:
+    given = [infused("J2350", 0, 120), infused("J2323", 0, 20), infused("J3380", 40, 55), infused("J3380", 110, 125)]
+    document = under({"concurrent_minimum_minutes": 20, "drugs": {"J3380": {"concurrent_minimum_minutes": 26}}}, *given)
+    [line] = [line for line in read(document).lines if line.code == "96368"]
+    assert (line.units, line.administrations) == (1, ("a2",))
+
+
 # Days of an override ------------------------------------------------------------------------------------------------
 
 FIRST_DAY = date.fromisoformat(DAY)
@@ -114,6 +142,8 @@ def from_that_day(name: str, value: Any) -> PayerPolicy:
 DATED: list[tuple[str, Any, Document, list[Document], list[str], list[str]]] = [
     ("bag_change_minutes", 5, {}, two_bags(5), ["96365 x1", "J2350 JZ x600"],
      ["96365 x1", "96366 x1", "J2350 JZ x600"]),
+    ("concurrent_minimum_minutes", 16, {}, [infused("J2350", 0, 60), infused("J2323", 55, 72)],
+     ["96365 x1", "96368 x1", "J2323 JZ x300", "J2350 JZ x300"], ["96365 x1", "J2323 JZ x300", "J2350 JZ x300"]),
 ]  # fmt: skip
 
 
@@ -126,6 +156,6 @@ def test_an_override_changes_lines_from_its_first_day_on(
     assert claimed(on(str(FIRST_DAY - timedelta(days=1)), *given, **fields), policy) == before
     assert claimed(on(DAY, *given, **fields), policy) == after
     statement = read(on(DAY, *given, **fields), policy)
-    told_as_theirs = {because.rule for line in statement.lines for because in line.because if because.reading
-                      and because.reading.whose == "Example Mutual"}  # fmt: skip
-    assert name in told_as_theirs
+    theirs = [because for line in statement.lines for because in line.because if because.reading]
+    said = {because.rule for because in theirs if because.reading and because.reading.whose == "Example Mutual"}
+    assert name in said or any("Example Mutual" in finding.message for finding in statement.findings)

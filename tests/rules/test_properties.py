@@ -320,6 +320,7 @@ def test_without_a_stop_nothing_given_by_vein_has_a_line(document: Document, ind
 TOLD_INSTEAD = {
     "missing_stop_time": {"time.stop_missing", "time.counted_as_push"},
     "hydration_minimum_minutes": {"hydration.too_short"},
+    "concurrent_minimum_minutes": {"infusion.concurrent_too_short"},
     "additional_hour_minimum_minutes": {"infusion.repeat_too_short"},
     "home_administration": {"visit.missing"},
     "supplied_drug_line": {"drug.supplied"},
@@ -333,6 +334,7 @@ OTHER_VALUES: list[tuple[str, Any]] = [
     ("additional_hour_minimum_minutes", 30),
     ("additional_hour_minimum_minutes", 1),
     ("bag_change_minutes", 30),
+    ("concurrent_minimum_minutes", 16),
     ("administration_family", "complex"),
     ("missing_stop_time", "push"),
     ("discarded_drug", "combined_line"),
