@@ -1,4 +1,7 @@
-"""Writers of encounters: a draft saved, handed to billing, returned, approved."""
+"""Writers of encounters: a draft saved, handed to billing, returned, approved.
+
+A question of billing is answered by an attested late entry: the record corrected, a reason, and a sentence signed.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ from infusion.selectors import encounters_of, facts_of, patient_named, review_of
 from infusion.services import facts
 from infusion.services.clock import ClockChange, instant, zone_named
 from infusion.services.wire import encounter_document
+from infusion.skips import finding_key as warning_key
+from infusion.skips import unskipped
 from payers.models import Payer
+from payers.selectors import day_in_words
 
 State = Encounter.State
 
@@ -114,8 +120,13 @@ def _create(by: User, clinic: Clinic, client_id: UUID, recorded: Recorded) -> En
 
 
 @transaction.atomic
-def hand_to_billing(*, by: User, encounter: Encounter, version: int) -> Encounter:
-    """Give a complete draft to billing. Refused, with what is missing, while anything blocks."""
+def hand_to_billing(
+    *, by: User, encounter: Encounter, version: int, answers: Mapping[int, str] | None = None
+) -> Encounter:
+    """Give a complete draft to billing. Refused, with what is missing, while anything blocks or is unanswered.
+
+    `answers` are by the row of the question, and each one is a sentence that `by` attests.
+    """
     current = current_encounter(encounter, version)
     if current.state != State.DRAFT:
         raise Refused("This encounter is with billing already.")
@@ -126,20 +137,50 @@ def hand_to_billing(*, by: User, encounter: Encounter, version: int) -> Encounte
     current.state, current.version = State.WITH_BILLING, current.version + 1
     current.handed_over_at, current.handed_over_by = timezone.now(), by
     current.save()
-    current.questions.filter(answered_at__isnull=True).update(answered_at=timezone.now())
+    _answer(current, by, current.handed_over_at, answers or {})
     return told("encounter.hand_over", by, current, before)
 
 
+def _answer(encounter: Encounter, by: User, now: datetime, answers: Mapping[int, str]) -> None:
+    """Write what was answered to each open question, with the sentence that was agreed to."""
+    for question in encounter.questions.filter(answered_at__isnull=True):
+        question.answer = answers.get(question.pk, "").strip()
+        question.answered_at, question.answered_by = now, by
+        question.attested = attestation(by, encounter.clinic, now) if question.answer else ""
+        question.save()
+
+
+def attestation(by: User, clinic: Clinic, now: datetime) -> str:
+    """The sentence under which a late entry is made, with the clinic's clock."""
+    local = now.astimezone(zone_named(clinic.time_zone))
+    return (
+        f"I, {by.signature[:150]}, made this late entry on {day_in_words(local.date())} at {local:%H:%M} and attest "
+        "that it is true to what was done."
+    )
+
+
 @transaction.atomic
-def return_to_nurse(*, by: User, encounter: Encounter, version: int, question: str) -> Encounter:
-    """Give an encounter back with a question."""
+def return_to_nurse(
+    *, by: User, encounter: Encounter, version: int, question: str, administration: int | None = None
+) -> Encounter:
+    """Give an encounter back with a question, about one administration (by its position) or about all of it.
+
+    One that is being corrected may be asked about as well; one that is approved has to be taken up first.
+    """
     current = current_encounter(encounter, version)
-    if current.state != State.WITH_BILLING:
+    corrected = current.state == State.DRAFT and current.corrections.filter(closed_at__isnull=True).exists()
+    if current.state == State.APPROVED:
+        raise Refused("This encounter is approved. Open a correction first; then the nurse can be asked.")
+    if current.state != State.WITH_BILLING and not corrected:
         raise Refused("Only an encounter that is with billing can be returned.")
     if not question.strip():
         raise Refused("Write what the nurse should answer.")
+    if administration is not None and not current.administrations.filter(position=administration).exists():
+        raise Refused("This administration is no longer in the record. Choose what the question is about again.")
     before = document_of(current)
-    Question.objects.create(encounter=current, text=question.strip(), asked_by=by, asked_at=timezone.now())
+    Question.objects.create(
+        encounter=current, text=question.strip(), administration=administration, asked_by=by, asked_at=timezone.now()
+    )
     current.state, current.version = State.DRAFT, current.version + 1
     current.save()
     return told("encounter.return", by, current, before, reason=question.strip())
@@ -153,24 +194,28 @@ def approve(
     current = current_encounter(encounter, version)
     if current.state != State.WITH_BILLING:
         raise Refused("Only an encounter that is with billing can be approved.")
+    held = current.holds.filter(released_at__isnull=True).first()
+    if held is not None:
+        raise Refused(f"This encounter is on hold: {held.reason} Release it before you approve it.")
     review = review_of(current)
     if review.content_hash != content_hash:
         raise Refused("The lines have changed since they were shown, because a rule or the record did. Look again.")
     if review.statement.errors:
         raise Refused(" ".join(finding.message for finding in review.statement.errors))
-    seen = set(acknowledged)
-    left = [finding.message for finding in review.statement.warnings if warning_key(finding) not in seen]
+    seen, warnings = set(acknowledged), unskipped(current, review.statement.warnings)
+    left = [finding.message for finding in warnings if warning_key(finding) not in seen]
     if left:
         raise Refused("These warnings are left to acknowledge: " + " ".join(left))
-    before = document_of(current)
+    before, now = document_of(current), timezone.now()
     current.state, current.version = State.APPROVED, current.version + 1
     current.save()
+    current.corrections.filter(closed_at__isnull=True).update(closed_at=now)
     approval = Approval.objects.create(
         encounter=current,
         encounter_version=current.version,
         approved_by=by,
-        approved_at=timezone.now(),
-        acknowledged=sorted(finding.message for finding in review.statement.warnings),
+        approved_at=now,
+        acknowledged=sorted(finding.message for finding in warnings),
         input=review.input_text,
         policy=review.policy_text,
         reference_version=review.statement.reference_version,
@@ -179,11 +224,6 @@ def approve(
     )
     told("encounter.approve", by, current, before, approval=approval.content_hash)
     return approval
-
-
-def warning_key(finding: Any) -> str:
-    """A short name of one warning with its exact words, for the checkbox that acknowledges it."""
-    return audit.digest(f"{finding.code} {finding.administration} {finding.field} {finding.message}")[:16]
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------
@@ -383,9 +423,13 @@ def document_of(encounter: Encounter) -> dict[str, Any]:
         "questions": [
             {
                 "text": each.text,
+                "administration": each.administration,
                 "asked_by": each.asked_by_id,
                 "asked_at": each.asked_at.isoformat(),
                 "answered_at": each.answered_at and each.answered_at.isoformat(),
+                "answered_by": each.answered_by_id,
+                "answer": each.answer,
+                "attested": each.attested,
             }
             for each in encounter.questions.all()
         ],

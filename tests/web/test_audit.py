@@ -24,20 +24,27 @@ from infusion.actions import (
     begin_order,
     cancel_order,
     confirm_dose,
+    correct,
     document_item,
     drop_copies_of,
     drop_copy,
+    end_skip,
     hand_to_billing,
+    hold,
     keep_copy,
     place_order,
+    release,
     return_to_nurse,
     save_encounter,
+    skip_finding,
     tap,
     undo_tap,
+    void,
 )
 from infusion.audit import AuditEvent, AuditHead
-from infusion.models import Approval, Clinic, Encounter, Order, User, WorkingCopy
-from infusion.selectors import review_of
+from infusion.models import Approval, Clinic, Encounter, Order, Skip, User, Vial, WorkingCopy
+from infusion.selectors import encounter_for, review_of
+from infusion.services.findings import Finding
 from payers.actions import Departure, add_payer, draft_override, publish_override, withdraw_override
 from payers.models import Payer, PolicyOverride
 from tests.web.access_table import ADMIN, BILLING, NURSE
@@ -75,11 +82,23 @@ def tapped(house: House, number: int) -> dict[str, Any]:
     return {"encounter": encounter, "tap_id": tap_id}
 
 
+def warned(house: House, encounter: Encounter) -> Finding:
+    """The warning of an encounter whose vial had expired."""
+    found = encounter_for(house.people[BILLING], encounter.public_id)
+    assert found is not None
+    return next(each for each in review_of(found).statement.warnings if each.code == "vials.expired")
+
+
 def set_the_scene(house: House) -> None:
-    """What the writes at the chair begin with, so that a write itself is one action."""
+    """What the writes at the chair and at the desk begin with, so that a write itself is one action."""
     placed(house, 1)
     begun(house, 2)
     tapped(house, 3)
+    hold(by=house.people[BILLING], encounter=house.returned, reason="Waits for the pharmacy.")
+    expired = Vial.objects.filter(administration__encounter__in=(house.returned, house.draft))
+    expired.update(expires=date(2026, 1, 31))
+    finding = warned(house, house.returned)
+    skip_finding(by=house.people[BILLING], encounter=house.returned, finding=finding, reason="Relabelled.")
 
 
 Write = Callable[[House, dict[str, PolicyOverride], Recorded], object]
@@ -116,6 +135,38 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
             content_hash=review_of(house.with_billing).content_hash,
         ),
         ["encounter.approve"],
+    ),
+    "hold": (
+        lambda house, rules, sarah: hold(
+            by=house.people[BILLING], encounter=house.approved, reason="The payer changes its number."
+        ),
+        ["hold.place"],
+    ),
+    "release": (
+        lambda house, rules, sarah: release(by=house.people[BILLING], encounter=house.returned, reason="It came."),
+        ["hold.release"],
+    ),
+    "skip a finding": (
+        lambda house, rules, sarah: skip_finding(
+            by=house.people[BILLING], encounter=house.draft, finding=warned(house, house.draft), reason="Relabelled."
+        ),
+        ["skip.add"],
+    ),
+    "end a skip": (
+        lambda house, rules, sarah: end_skip(by=house.people[BILLING], skip=Skip.objects.get()),
+        ["skip.end"],
+    ),
+    "correct": (
+        lambda house, rules, sarah: correct(
+            by=house.people[BILLING], encounter=house.approved, version=house.approved.version, reason="Wrong stop."
+        ),
+        ["encounter.correct"],
+    ),
+    "void": (
+        lambda house, rules, sarah: void(
+            by=house.people[BILLING], encounter=house.approved, version=house.approved.version, reason="Twice recorded."
+        ),
+        ["encounter.void"],
     ),
     "place an order": (
         lambda house, rules, sarah: place_order(
