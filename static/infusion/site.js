@@ -10,10 +10,21 @@
   document.addEventListener("htmx:configRequest", (event) => {
     const { parameters, elt } = event.detail;
     if (!elt.closest("#encounter-form")) return;
+    unsent = false;
     if (elt === form()) delete parameters.act;
     for (const [name, value] of Object.entries(parameters)) {
       if (value === "" && !marksAGroup.test(name)) delete parameters[name];
     }
+  });
+
+  // Whoever goes on by key need not wait for the pause between two keys. A press of the mouse does wait: what it is
+  // pressed on may be drawn anew by the answer.
+  let unsent = false;
+  document.addEventListener("input", (event) => {
+    if (event.target.closest("#encounter-form")) unsent = true;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Tab" && unsent && event.target.closest("#encounter-form")) form().dispatchEvent(new Event("left"));
   });
 
   // The vial sizes of a drug arrive while a size may already be chosen: the choice stays.
