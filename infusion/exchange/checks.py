@@ -6,11 +6,13 @@ A sentence names the line and what to do about it. An empty answer means that no
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from infusion.exchange.split import service_lines, unsplittable
+from infusion.exchange.text import uncarried
 from infusion.services.words import counted
 
 if TYPE_CHECKING:
@@ -25,6 +27,16 @@ MOST_LINES = {"professional": 50, "institutional": 999}
 MOST_DIAGNOSES = {"professional": 12, "institutional": 25}
 MOST_POINTERS = 4
 MOST_MODIFIERS = 4
+
+
+def unsound_batch(claims: Sequence[Claim]) -> list[str]:
+    """What keeps every format of a batch from being written, each sentence naming its claim."""
+    twice = [number for number, count in Counter(claim.number for claim in claims).items() if count > 1]
+    return [
+        *([] if claims else ["The batch holds no claim."]),
+        *(f"Claim {number} stands in the batch twice. Make the batch anew." for number in twice),
+        *(f"Claim {claim.number}: {reason}" for claim in claims for reason in unsound(claim)),
+    ]
 
 
 def unsound(claim: Claim) -> Iterator[str]:
@@ -79,6 +91,10 @@ def _side_by_side(lines: tuple[ClaimLine, ...]) -> Iterator[str]:
 def unsendable(claim: Claim) -> Iterator[str]:
     """What an electronic claim cannot say, beyond data that nobody has entered."""
     yield from _diagnoses(claim)
+    if not re.fullmatch(r"[A-Za-z0-9.-]{1,20}", claim.number):
+        yield f"Its number {claim.number} is not one to twenty letters, digits, points and hyphens."
+    if claim.trial_number and not re.fullmatch("(NCT)?[0-9]{8}", claim.trial_number):
+        yield f"The trial {claim.trial_number} has not the eight digits of the registry. Correct the encounter."
     for line in claim.lines:
         name = f"Line {line.position} ({line})"
         if line.kind == "drug" and line.ndc_required and not line.ndcs:
@@ -122,3 +138,10 @@ def _size(claim: Claim) -> Iterator[str]:
             f"Its charges of ${total:,.2f} are above $99,999.99, the most that a professional claim carries. Hold it "
             "and split it as its payer asks."
         )
+
+
+def illegible(texts: dict[str, str]) -> Iterator[str]:
+    """Texts with a character that a claim cannot carry, by what they are."""
+    for what, text in texts.items():
+        if odd := uncarried(text):
+            yield f"The {what} holds {' '.join(odd)}, which a claim cannot carry. Write it in plain letters."

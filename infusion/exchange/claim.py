@@ -14,7 +14,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from infusion.exchange.checks import unsendable, unsound
+from infusion.exchange.checks import illegible, unsendable, unsound
 from infusion.services.words import plain
 
 Where = Literal["patient", "coverage", "clinic", "provider", "payer", "charges", "authorization", "batch", "encounter"]
@@ -262,6 +262,7 @@ def missing(claim: Claim, sender: Sender) -> tuple[Missing, ...]:
             _of_the_practitioner(claim),
             _of_the_sender(sender),
             _of_the_lines(claim),
+            _of_the_letters(claim, sender),
             ((item, "encounter") for item in (*unsound(claim), *unsendable(claim))),
         )
         for item, where in part
@@ -354,8 +355,44 @@ def _of_the_sender(sender: Sender) -> Needs:
     for what, value in parts.items():
         if not value:
             yield f"The clinic has no {what} for electronic claims. Enter it on the clinic.", "clinic"
+    for what, value in (("sender", sender.sender_id), ("receiver", sender.receiver_id)):
+        if value and not 2 <= len(value) <= 15:
+            yield f"The {what} number {value} has not 2 to 15 characters. Correct it on the clinic.", "clinic"
     if sender.contact_phone and len(re.sub(r"\D", "", sender.contact_phone)) != 10:
         yield f"The contact telephone {sender.contact_phone} has not 10 digits. Correct it on the clinic.", "clinic"
+
+
+def _of_the_letters(claim: Claim, sender: Sender) -> Needs:
+    texts: dict[Where, dict[str, str]] = {
+        "patient": _written_of(claim.patient),
+        "coverage": {
+            "member number": claim.membership.member_id,
+            "group number": claim.membership.group_number,
+            "subscriber's name": str(claim.subscriber.name),
+        },
+        "payer": {"payer's name": claim.insurer.name, "payer's electronic number": claim.insurer.electronic_id},
+        "clinic": {
+            "clinic's name": claim.provider.name,
+            "clinic's address": f"{claim.provider.address.address} {claim.provider.address.city}",
+            "sender's name": sender.name,
+            "sender number": sender.sender_id,
+            "receiver's name": sender.receiver_name,
+            "receiver number": sender.receiver_id,
+            "contact name": sender.contact_name,
+        },
+        "provider": {"practitioner's name": str(claim.attending.name) if claim.attending else ""},
+        "authorization": {"authorization number": claim.authorization_number},
+        "batch": {"payer's number of the earlier claim": claim.original_reference, "claim number": claim.number},
+    }
+    for where, each in texts.items():
+        yield from ((item, where) for item in illegible(each))
+
+
+def _written_of(person: Person) -> dict[str, str]:
+    return {
+        "patient's name": str(person.name),
+        "patient's address": f"{person.address.address} {person.address.city}",
+    }
 
 
 def _of_the_lines(claim: Claim) -> Needs:
