@@ -1,4 +1,4 @@
-"""What an admin means by a change, told in the actions that write it: one change is one transaction.
+"""What admins mean by a change, told in the actions that write it: one change is one transaction.
 
 A rule that becomes another one later is ended, and the new one begins the day after; the days before stay as they
 were billed.
@@ -15,7 +15,6 @@ from django.db import IntegrityError, transaction
 from payers import actions
 from payers.actions import Departure, Refused
 from payers.models import Payer, PolicyOverride
-from payers.policy import PARAMETERS
 
 Status = PolicyOverride.Status
 ONE_DAY = timedelta(days=1)
@@ -34,6 +33,7 @@ def departure_of(row: PolicyOverride) -> Departure:
         source_address=row.source_address,
         source_read_on=row.source_read_on,
         note=row.note,
+        review_by=row.review_by,
     )
 
 
@@ -45,26 +45,29 @@ def begins_later(override: PolicyOverride | None, departure: Departure) -> bool:
 
 
 @transaction.atomic
-def publish(
-    *, by: Any, payer: Payer, departure: Departure, status: str, override: PolicyOverride | None
-) -> PolicyOverride:
-    """Put a rule in force. A published rule that it follows ends the day before; one it corrects is replaced."""
-    if override is not None and begins_later(override, departure):
-        end(by=by, override=override, last_day=departure.effective_from - ONE_DAY)
-        override = None
-    return _publish(by, payer, departure, status, override)
+def publish(*, by: Any, draft: PolicyOverride, status: str, review_by: date | None = None) -> PolicyOverride:
+    """Put a draft in force. A published rule that it follows ends the day before; one it corrects is replaced."""
+    departure = replace(departure_of(draft), review_by=review_by)
+    followed = draft.follows
+    if followed is not None and followed.known_until is not None:
+        raise Refused("The rule that this draft changes has been changed meanwhile. Look at what is there now.")
+    replaced: PolicyOverride | None = draft
+    if followed is not None:
+        actions.put_away(by=by, draft=draft)
+        replaced = followed
+        if begins_later(followed, departure):
+            end(by=by, override=followed, last_day=departure.effective_from - ONE_DAY)
+            replaced = None
+    return _publish(by, draft.payer, departure, status, replaced, draft.author)
 
 
 @transaction.atomic
-def take_over(
-    *, by: Any, payer: Payer, departure: Departure, status: str, override: PolicyOverride | None, other: PolicyOverride
-) -> PolicyOverride:
-    """Publish where another rule of the same scope stands: that one ends the day before, or goes if it began later."""
-    if other.effective_from < departure.effective_from:
-        end(by=by, override=other, last_day=departure.effective_from - ONE_DAY)
+def make_room(*, by: Any, draft: PolicyOverride, other: PolicyOverride) -> None:
+    """Another rule of the draft's scope ends the day before it, or goes if it began later."""
+    if other.effective_from < draft.effective_from:
+        end(by=by, override=other, last_day=draft.effective_from - ONE_DAY)
     else:
         actions.withdraw_override(by=by, override=other, reason="Another rule of the same scope took its place.")
-    return publish(by=by, payer=payer, departure=departure, status=status, override=override)
 
 
 @transaction.atomic
@@ -78,28 +81,14 @@ def end(*, by: Any, override: PolicyOverride, last_day: date) -> PolicyOverride:
     return _publish(by, override.payer, departure, override.status, override)
 
 
-@transaction.atomic
-def inherit(*, by: Any, override: PolicyOverride, first_day: date | None, today: date) -> PolicyOverride | None:
-    """An emptied value: what never held goes, what has held ends before the first day given."""
-    if override.status == Status.DRAFT or override.effective_from > today:
-        actions.withdraw_override(by=by, override=override, reason="Left blank, so that it inherits.")
-        return None
-    if first_day is None or first_day <= override.effective_from:
-        label = PARAMETERS[override.parameter].label
-        raise Refused(
-            f"From which day does {label.lower()} inherit again? Enter a day after the first one, "
-            "or withdraw the rule if it never held.",
-            "effective_from",
-        )
-    return end(by=by, override=override, last_day=first_day - ONE_DAY)
-
-
 def _publish(
-    by: Any, payer: Payer, departure: Departure, status: str, override: PolicyOverride | None
+    by: Any, payer: Payer, departure: Departure, status: str, override: PolicyOverride | None, author: Any = None
 ) -> PolicyOverride:
     try:
         with transaction.atomic():
-            return actions.publish_override(by=by, payer=payer, departure=departure, status=status, replaces=override)
+            return actions.publish_override(
+                by=by, payer=payer, departure=departure, status=status, replaces=override, author=author
+            )
     except IntegrityError as problem:
         raise Refused(
             "Someone else has published a rule for these days meanwhile. Look at what is there now.", "effective_from"

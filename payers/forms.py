@@ -22,6 +22,7 @@ DRUG_CODE = re.compile(r"[A-Z][0-9]{4}")
 DIAGNOSIS = re.compile(r"[A-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{1,4})?")
 ISO_DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})")
 US_DAY = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")
+ELECTRONIC_ID = re.compile(r"[0-9A-Z]{2,20}")
 EARLIEST, LATEST = 1990, 2100
 TAKEN_SLUGS = ("add",)
 UNITS = {"minutes": "minutes", "prior_authorization_dose_limit": "mg", "maximum_claim_charge": "dollars",
@@ -145,6 +146,33 @@ class PayerForm(PageForm):
         return name
 
 
+class IdentityForm(PageForm):
+    """What a payer is called on electronic claims. What was shown comes back, so that nobody's change is lost."""
+
+    electronic_id = TextField(
+        label="Electronic payer ID", limit=20, autocapitalize="characters",
+        help_text="From the payer list of your clearinghouse.",
+    )  # fmt: skip
+    filing_code = forms.ChoiceField(
+        label="Kind of plan", choices=Payer.Filing.choices, required=False,
+        widget=forms.Select({"class": "form-select"}),
+        error_messages={"invalid_choice": "Kind of plan: choose one of the list."},
+    )  # fmt: skip
+    shown_electronic_id = forms.CharField(required=False, widget=forms.HiddenInput)
+    shown_filing_code = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def clean_electronic_id(self) -> str:
+        code = "".join(str(self.cleaned_data["electronic_id"]).split()).upper()
+        if code and not ELECTRONIC_ID.fullmatch(code):
+            raise ValidationError("Electronic payer ID: write its letters and digits, for example 60054.")
+        return code
+
+    def clean_filing_code(self) -> str:
+        if not self.cleaned_data["filing_code"]:
+            raise ValidationError("Kind of plan: choose one of the list.")
+        return str(self.cleaned_data["filing_code"])
+
+
 class RuleForm(PageForm):
     """One rule: its value, where it applies, its days and its source. A blank value inherits."""
 
@@ -236,10 +264,42 @@ class RuleForm(PageForm):
         )
 
 
+WHY_THE_PAST = "Only for a change of days that are past: say why. What was approved keeps its lines."
+
+
+class SendForm(PageForm):
+    """How sure a draft is, for the admin who publishes it."""
+
+    prefix_of_ids = "send-"
+
+    status = forms.ChoiceField(
+        label="Publish as",
+        required=False,
+        choices=[("unverified", "Unverified: every line that rests on it says so"),
+                 ("verified", "Verified: read in the source, which others can read too")],
+        initial="unverified",
+        widget=forms.RadioSelect({"class": "form-check-input"}),
+        error_messages={"invalid_choice": "Publish as: choose one of the two."},
+    )  # fmt: skip
+    review_by = DayField(label="Read again by", help_text="A verified rule is read again at its source by then.")
+    reason = TextField(label="Reason", limit=500, help_text=WHY_THE_PAST)
+
+    def clean_status(self) -> str:
+        return str(self.cleaned_data["status"] or "unverified")
+
+
+class ReturnForm(PageForm):
+    """Why a proposal is not published."""
+
+    reason = TextField(label="Why not", limit=500)
+
+
 class EndForm(PageForm):
     """The last day of a rule."""
 
     last_day = DayField(label="Last day")
+    reason = TextField(label="Reason", limit=500, help_text=WHY_THE_PAST)
+    prefix_of_ids = "end-"
 
     def clean_last_day(self) -> date:
         day = self.cleaned_data["last_day"]
@@ -251,6 +311,8 @@ class EndForm(PageForm):
 
 class WithdrawForm(PageForm):
     """Why a rule or draft is taken back."""
+
+    prefix_of_ids = "withdraw-"
 
     reason = TextField(label="Reason", limit=500)
 

@@ -42,7 +42,8 @@ class PolicyOverride(models.Model):
     """One parameter's value for one payer and scope, between two dates of service.
 
     A row is never changed: a new one takes its place, and the old one only learns until when it was known. `thread`
-    holds the rows of one override together.
+    holds the rows of one override together. A draft of a change names the published row that it `follows`. A verified
+    rule is to be read again at its source by `review_by`.
     """
 
     class Status(models.TextChoices):
@@ -64,6 +65,8 @@ class PolicyOverride(models.Model):
     source_read_on = models.DateField()
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.DRAFT)
     note = models.TextField(blank=True)
+    review_by = models.DateField(null=True)
+    follows = models.ForeignKey("self", models.PROTECT, null=True, related_name="+")
     author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     publisher = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     known_from = models.DateTimeField()
@@ -85,3 +88,48 @@ class PolicyOverride(models.Model):
 
     def __str__(self) -> str:
         return f"{self.payer}: {self.parameter}"
+
+
+class Proposal(models.Model):
+    """A change that one admin wants and another decides on: once, and never the one who wants it.
+
+    `override` is the draft to publish, or the published rule to end or withdraw; `in_the_way` a published rule that
+    makes room for the draft.
+    """
+
+    class Kind(models.TextChoices):
+        PUBLISH = "publish", "Publish"
+        END = "end", "End"
+        WITHDRAW = "withdraw", "Withdraw"
+
+    class Outcome(models.TextChoices):
+        OPEN = "", "Waiting for a second admin"
+        PUBLISHED = "published", "Published"
+        RETURNED = "returned", "Returned"
+        TAKEN_BACK = "taken_back", "Taken back"
+
+    payer = models.ForeignKey(Payer, models.PROTECT, related_name="proposals")
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    override = models.ForeignKey(PolicyOverride, models.PROTECT, related_name="proposals")
+    in_the_way = models.ForeignKey(PolicyOverride, models.PROTECT, null=True, related_name="+")
+    status = models.CharField(max_length=12, blank=True, choices=PolicyOverride.Status.choices)
+    review_by = models.DateField(null=True)
+    last_day = models.DateField(null=True)
+    reason = models.CharField(max_length=500, blank=True)
+    proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    proposed_at = models.DateTimeField()
+    outcome = models.CharField(max_length=12, blank=True, choices=Outcome.choices)
+    outcome_reason = models.CharField(max_length=500, blank=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("proposed_at",)
+        constraints = (
+            models.UniqueConstraint(fields=["override"], condition=Q(outcome=""), name="one_open_proposal_of_a_rule"),
+            models.CheckConstraint(
+                condition=Q(decided_by__isnull=True) | ~Q(outcome="published") | ~Q(decided_by=F("proposed_by")),
+                name="published_by_another_admin",
+            ),
+        )

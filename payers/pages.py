@@ -10,7 +10,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from infusion.audit import AuditEvent
-from payers.models import Payer, PolicyOverride
+from payers.models import Payer, PolicyOverride, Proposal
 from payers.policy import GROUPS, PARAMETERS, SETTINGS, Parameter, PayerPolicy, Reading, Scope, national_baseline
 from payers.selectors import day_in_words, layers_of, overrides_known
 
@@ -70,6 +70,15 @@ class RuleView:
         return day_in_words(self.row.effective_from)
 
     @property
+    def review_by(self) -> str:
+        return day_in_words(self.row.review_by) if self.row.review_by else ""
+
+    @property
+    def overdue(self) -> bool:
+        """Whether a verified rule should have been read again at its source by now."""
+        return self.row.review_by is not None and self.row.review_by < self.on
+
+    @property
     def is_draft(self) -> bool:
         return self.row.status == Status.DRAFT
 
@@ -95,6 +104,76 @@ class RuleView:
         if self.row.effective_until is not None and self.row.effective_until < self.on:
             return "past"
         return "now"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalView:
+    """One proposal in words: what holds now, what is wanted, and what became of it."""
+
+    row: Proposal
+    on: date
+    zone: ZoneInfo
+
+    @property
+    def rule(self) -> RuleView:
+        return RuleView(self.row.override, self.on)
+
+    @property
+    def parameter(self) -> Parameter:
+        return PARAMETERS[self.row.override.parameter]
+
+    @property
+    def now(self) -> Reading:
+        """What holds today for the same scope."""
+        scope = self.rule.scope
+        return (
+            PayerPage(self.row.payer, self.on)
+            .policy()
+            .on(self.on, scope.setting)
+            .look_up(self.parameter.name, scope.drug)
+        )
+
+    @property
+    def now_words(self) -> str:
+        return f"{sentence_case(self.now.words)}, {self.now.whose}"
+
+    @property
+    def in_the_way(self) -> RuleView | None:
+        return RuleView(self.row.in_the_way, self.on) if self.row.in_the_way else None
+
+    @property
+    def last_day(self) -> str:
+        return day_in_words(self.row.last_day) if self.row.last_day else ""
+
+    @property
+    def review_by(self) -> str:
+        return day_in_words(self.row.review_by) if self.row.review_by else ""
+
+    @property
+    def open(self) -> bool:
+        return self.row.outcome == Proposal.Outcome.OPEN
+
+    @property
+    def moved_on(self) -> bool:
+        """Whether the rule has another wording by now, so that nobody can publish this."""
+        return self.open and self.row.override.known_until is not None
+
+    @property
+    def title(self) -> str:
+        verb = {"publish": "", "end": "End: ", "withdraw": "Withdraw: "}[self.row.kind]
+        return f"{verb}{self.parameter.label}"
+
+    @property
+    def proposed(self) -> str:
+        return self._deed(self.row.proposed_by, self.row.proposed_at)
+
+    @property
+    def decided(self) -> str:
+        return self._deed(self.row.decided_by, self.row.decided_at) if self.row.decided_at else ""
+
+    def _deed(self, person: Any, at: Any) -> str:
+        local = at.astimezone(self.zone)
+        return f"{person.get_full_name() or person.get_username()}, {day_in_words(local.date())}, {local:%H:%M}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +287,12 @@ class PayerPage:
 def _meet(one: Scope, other: Scope) -> bool:
     """Whether there is a drug and a setting to which both apply."""
     return (not one.setting or other.setting in ("", one.setting)) and (not one.drug or other.drug in ("", one.drug))
+
+
+def open_proposals(payer: Payer, on: date, zone: ZoneInfo) -> list[ProposalView]:
+    """What waits for a second admin, the oldest first."""
+    rows = payer.proposals.filter(outcome="").select_related("payer", "override", "in_the_way", "proposed_by")
+    return [ProposalView(row, on, zone) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,5 +424,6 @@ def _facts(row: PolicyOverride, on: date) -> list[tuple[str, str]]:
         ("Status", view.status),
         ("Source", f"{row.source_document}, read {view.read_on}"),
         ("Address", row.source_address),
+        ("Read again by", view.review_by),
         ("Note", row.note),
     ]

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from payers.views import add, detail, history, new_rule, parameter, payer_list, rule
+from payers.views import add, detail, history, identity, new_rule, parameter, payer_list, proposal, rule
 
 app_name = "payers"
 
@@ -9,7 +9,9 @@ urlpatterns = [
     path("add/", add, name="add"),
     path("<slug:slug>/", detail, name="detail"),
     path("<slug:slug>/history/", history, name="history"),
+    path("<slug:slug>/claims/", identity, name="identity"),
     path("<slug:slug>/rules/<uuid:public_id>/", rule, name="rule"),
+    path("<slug:slug>/proposals/<uuid:public_id>/", proposal, name="proposal"),
     path("<slug:slug>/<slug:parameter>/", parameter, name="parameter"),
     path("<slug:slug>/<slug:parameter>/new/", new_rule, name="new-rule"),
 ]

@@ -18,17 +18,29 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from infusion.access import ADMIN, BILLING, allow, roles_of
-from payers import actions, changes
-from payers.actions import Departure, Refused
-from payers.forms import ChooserForm, EndForm, PageForm, PayerForm, RuleForm, WithdrawForm, entries_of
-from payers.models import Payer, PolicyOverride
-from payers.pages import PayerPage, RuleView, all_payers
+from payers import actions
+from payers.actions import Refused
+from payers.forms import (
+    ChooserForm,
+    EndForm,
+    IdentityForm,
+    PageForm,
+    PayerForm,
+    ReturnForm,
+    RuleForm,
+    SendForm,
+    WithdrawForm,
+    entries_of,
+)
+from payers.models import Payer, PolicyOverride, Proposal
+from payers.pages import PayerPage, ProposalView, RuleView, all_payers, open_proposals
 from payers.pages import history as history_of
 from payers.policy import PARAMETERS, SETTINGS, Parameter, Scope
+from payers.proposals import Wanted, may_publish, propose, publish_proposal, return_proposal, take_back
 from payers.selectors import day_in_words, overlapping
 
-Status = PolicyOverride.Status
-ACT, IN_THE_WAY, TAKE_OVER = "act", "in_the_way", "take-over-"
+Kind, Status = Proposal.Kind, PolicyOverride.Status
+ACT, IN_THE_WAY = "act", "in_the_way"
 
 
 def zone_of(request: HttpRequest) -> ZoneInfo:
@@ -80,6 +92,31 @@ def add(request: HttpRequest) -> HttpResponse:
     return render(request, "payers/add.html", {"form": form, "issues": form.issues, "checked": form.is_bound})
 
 
+@allow(ADMIN)
+@require_http_methods(["GET", "HEAD", "POST"])
+def identity(request: HttpRequest, slug: str) -> HttpResponse:
+    """What a payer is called on electronic claims."""
+    payer = get_object_or_404(Payer, slug=slug)
+    now = actions.on_claims(payer)
+    form = IdentityForm(request.POST or None, initial={**now, **{f"shown_{name}": now[name] for name in now}})
+    refusal = ""
+    if form.is_bound and form.is_valid():
+        sent = form.cleaned_data
+        try:
+            actions.identify_payer(
+                by=request.user, payer=payer, shown={name: sent[f"shown_{name}"] for name in now},
+                electronic_id=sent["electronic_id"], filing_code=sent["filing_code"],
+            )  # fmt: skip
+        except Refused as problem:
+            refusal = problem.message
+        else:
+            messages.success(request, f"Saved. Claims made from now on name {payer.name} so.")
+            return redirect("payers:detail", payer.slug)
+    context = {"payer": payer, "form": form, "now": now, "refusal": refusal, "issues": form.issues}
+    context["filing_now"] = payer.get_filing_code_display()
+    return render(request, "payers/identity.html", {**context, "checked": form.is_bound})
+
+
 @allow(BILLING, ADMIN)
 @require_safe
 def detail(request: HttpRequest, slug: str) -> HttpResponse:
@@ -102,6 +139,7 @@ def detail(request: HttpRequest, slug: str) -> HttpResponse:
         "checked": bool(chooser.issues),
         "groups": page.groups(scope),
         "tally": page.tally,
+        "proposals": open_proposals(payer, today, zone_of(request)),
         "can_edit": may_edit(request),
     }
     return render(request, "payers/detail.html", context)
@@ -167,7 +205,9 @@ def rule(request: HttpRequest, slug: str, public_id: UUID) -> HttpResponse:
 
 def current_wording(override: PolicyOverride) -> PolicyOverride | None:
     """The row that has taken this one's place, if its rule was not withdrawn."""
-    return PolicyOverride.objects.filter(thread=override.thread, known_until__isnull=True).first()
+    rows = PolicyOverride.objects.filter(thread=override.thread, known_until__isnull=True)
+    published = rows.exclude(status=Status.DRAFT).first()
+    return (rows.filter(status=Status.DRAFT).first() or published) if override.status == Status.DRAFT else published
 
 
 @dataclass(slots=True)
@@ -180,13 +220,16 @@ class Desk:
     scope: Scope
     override: PolicyOverride | None = None
     refusal: str = ""
-    wanted: Departure | None = None
     in_the_way: RuleView | None = None
     forms: dict[str, PageForm] = field(default_factory=dict)
 
     @property
     def by(self) -> Any:
         return self.request.user
+
+    @property
+    def today(self) -> date:
+        return today_at(self.request)
 
     @property
     def act(self) -> str:
@@ -204,141 +247,120 @@ class Desk:
         self.lay_out()
         if self.request.method == "POST":
             try:
-                done = self.carry_out()
+                leads_to = self.carry_out()
             except Refused as problem:
-                done = ""
+                leads_to = ""
                 self.take_refusal(problem)
-            if done:
-                messages.success(self.request, done)
-                return redirect(detail_address(self.payer, self.scope))
+            if leads_to:
+                return redirect(leads_to)
         return render(self.request, "payers/rule.html", self.context())
 
     def lay_out(self) -> None:
         """The forms: the one that was sent with what was typed, the others as they begin."""
         posted = self.request.method == "POST"
-        sent = self.act if self.act in ("end", "withdraw") else "rule"
-        page = PayerPage(self.payer, today_at(self.request))
+        sent = self.act if self.act in ("send", "end", "withdraw") else "rule"
+        page = PayerPage(self.payer, self.today)
         reading = page.inherited(self.parameter.name, self.scope, page.on)
         begin = entries_of(self.override) if self.override else {"setting": self.scope.setting, "drug": self.scope.drug}
         typed = self.request.POST if posted else None
         self.forms = {
-            "rule": RuleForm(reading, typed if sent == "rule" else None, initial=begin, published=self.published),
+            "rule": RuleForm(reading, typed if sent == "rule" else None, initial=begin, published=self.scope_is_set),
+            "send": SendForm(typed if sent == "send" else None),
             "end": EndForm(typed if sent == "end" else None),
             "withdraw": WithdrawForm(typed if sent == "withdraw" else None),
         }
 
+    @property
+    def scope_is_set(self) -> bool:
+        """A published rule, and the draft of its change, apply to what the rule applies to."""
+        return self.published or (self.override is not None and self.override.follows_id is not None)
+
     def carry_out(self) -> str:
-        """Do what the button says. The sentence for the person, or nothing where a form has to be corrected."""
-        if self.act == "end" and self.override:
-            return self.end(self.override)
-        if self.act == "withdraw" and self.override:
-            return self.withdraw(self.override)
+        """Do what the button says. Where to go then, or nothing where a form has to be corrected."""
+        if self.act in ("end", "withdraw", "send") and self.override:
+            form = self.forms[self.act]
+            return getattr(self, self.act)(self.override, form.cleaned_data) if form.is_valid() else ""
+        if self.act != "draft":
+            raise Refused("That button is not known here. Choose one of those at the end of the form.")
+        return self.save_draft()
+
+    def save_draft(self) -> str:
         form = self.rule_form
         form.is_valid()
-        if form.inherits and self.override and not (self.act == "draft" and self.published):
+        if form.inherits and self.override:
             return "" if "effective_from" in form.errors else self.inherit(self.override)
         form.demand_what_a_rule_needs()
         if form.errors:
             return ""
-        self.wanted = departure = form.departure((self.scope.setting, self.scope.drug))
-        self.scope = Scope(departure.setting, departure.drug)
-        if self.act == "draft":
-            actions.draft_override(by=self.by, payer=self.payer, departure=departure, replaces=self.override)
-            return f"Draft saved: {self.parameter.label}. It changes nothing until it is published."
-        return self.publish(departure)
+        departure = form.departure((self.scope.setting, self.scope.drug))
+        draft = actions.draft_override(by=self.by, payer=self.payer, departure=departure, replaces=self.override)
+        messages.success(self.request, f"Draft saved: {self.parameter.label}. It changes nothing until published.")
+        return reverse("payers:rule", args=[self.payer.slug, draft.public_id])
 
-    def publish(self, departure: Departure) -> str:
-        status = self.act.removeprefix(TAKE_OVER)
-        if status not in (Status.UNVERIFIED, Status.VERIFIED):
-            raise Refused("That button is not known here. Choose one of those at the end of the form.")
-        given: dict[str, Any] = {"by": self.by, "payer": self.payer, "departure": departure, "status": status}
-        if self.act.startswith(TAKE_OVER):
-            other = self.rule_in_the_way()
-            changes.take_over(**given, override=self.override, other=other)
-        else:
-            changes.publish(**given, override=self.override)
-        return self.what_was_published(departure, status)
+    def send(self, override: PolicyOverride, typed: dict[str, Any]) -> str:
+        """Ask for the draft to be published, and for what stands in its way to end."""
+        other = self.rule_in_the_way(override) if self.request.POST.get(IN_THE_WAY) else None
+        return self.propose(Wanted(kind=Kind.PUBLISH, override=override, in_the_way=other, **typed))
 
-    def what_was_published(self, departure: Departure, status: str) -> str:
-        words = self.parameter.words(self.parameter.clean(departure.value))
-        told = f"Published as {status}. {self.parameter.label}: {words} from {day_in_words(departure.effective_from)}"
-        told += "."
-        if departure.effective_until:
-            told += f" {self.what_follows(departure.effective_until + timedelta(days=1))}"
-        if changes.begins_later(self.override, departure) and self.override:
-            before = self.parameter.words(self.parameter.clean(self.override.value))
-            told += f" The days before keep their rule: {before}."
-        if departure.effective_from > today_at(self.request):
-            told += " Today’s policy stays as it is."
-        return told
+    def end(self, override: PolicyOverride, typed: dict[str, Any]) -> str:
+        return self.propose(Wanted(kind=Kind.END, override=override, **typed))
 
-    def end(self, override: PolicyOverride) -> str:
-        form = self.forms["end"]
-        if not form.is_valid():
-            return ""
-        last_day = form.cleaned_data["last_day"]
-        changes.end(by=self.by, override=override, last_day=last_day)
-        return self.what_follows(last_day + timedelta(days=1))
+    def withdraw(self, override: PolicyOverride, typed: dict[str, Any]) -> str:
+        """A draft goes at once; a published rule takes two."""
+        if self.published:
+            return self.propose(Wanted(kind=Kind.WITHDRAW, override=override, **typed))
+        actions.withdraw_override(by=self.by, override=override, reason=typed["reason"])
+        messages.success(self.request, f"The draft is withdrawn: {self.parameter.label}.")
+        return detail_address(self.payer, self.scope)
 
     def inherit(self, override: PolicyOverride) -> str:
+        """An emptied value: a draft goes, a rule that has not begun is withdrawn, one that holds ends."""
+        label = self.parameter.label
         first_day = self.rule_form.cleaned_data.get("effective_from")
-        ended = changes.inherit(by=self.by, override=override, first_day=first_day, today=today_at(self.request))
-        if ended is None or first_day is None:
-            return f"Withdrawn, because its value was left blank: {self.parameter.label}."
-        return self.what_follows(first_day)
+        if not self.published:
+            return self.withdraw(override, {"reason": "Left blank, so that it inherits."})
+        if override.effective_from > self.today:
+            reason = "Left blank, so that it inherits."
+            return self.propose(Wanted(kind=Kind.WITHDRAW, override=override, reason=reason))
+        if first_day is None or first_day <= override.effective_from:
+            raise Refused(
+                f"From which day does {label[:1].lower()}{label[1:]} inherit again? Enter a day after the first one, "
+                "or withdraw the rule if it never held.",
+                "effective_from",
+            )
+        return self.propose(Wanted(kind=Kind.END, override=override, last_day=first_day - timedelta(days=1)))
 
-    def what_follows(self, day: date) -> str:
-        """What holds once a rule has ended: what is inherited, or the next rule of the same scope."""
-        rules = PayerPage(self.payer, day).policy().on(day, self.scope.setting)
-        found = rules.look_up(self.parameter.name, self.scope.drug)
-        again = found.layer.override_id == "" or found.layer.scope != self.scope
-        told = f"{self.parameter.label} inherits again from" if again else "The next rule holds from"
-        return f"{told} {day_in_words(day)}: {found.words} ({found.whose})."
+    def propose(self, wanted: Wanted) -> str:
+        proposal = propose(by=self.by, payer=self.payer, wanted=wanted, today=self.today)
+        messages.success(self.request, "Sent to a second admin. Until it is published, everything stays as it is.")
+        return reverse("payers:proposal", args=[self.payer.slug, proposal.public_id])
 
-    def withdraw(self, override: PolicyOverride) -> str:
-        form = self.forms["withdraw"]
-        if not form.is_valid():
-            return ""
-        actions.withdraw_override(by=self.by, override=override, reason=form.cleaned_data["reason"])
-        return f"Withdrawn: {self.parameter.label}. What was billed under it stays explained."
-
-    def rule_in_the_way(self) -> PolicyOverride:
+    def rule_in_the_way(self, draft: PolicyOverride) -> PolicyOverride:
         """The rule that the person saw in the way and agreed to end."""
         try:
             wanted = UUID(self.request.POST.get(IN_THE_WAY, ""))
         except ValueError:
-            raise Refused("The rule in the way is not named. Publish again to see it.") from None
+            raise Refused("The rule in the way is not named. Send again to see it.") from None
         other = PolicyOverride.objects.filter(
-            payer=self.payer, parameter=self.parameter.name, public_id=wanted,
-            setting=self.scope.setting, drug=self.scope.drug,
+            payer=self.payer, parameter=self.parameter.name, public_id=wanted, setting=draft.setting, drug=draft.drug,
         ).exclude(status=Status.DRAFT).first()  # fmt: skip
         if other is None:
-            raise Refused("The rule in the way applies to something else now. Publish again to see what is there.")
+            raise Refused("The rule in the way applies to something else now. Send again to see what is there.")
         return other
 
     def take_refusal(self, problem: Refused) -> None:
-        """Say why nothing was written, where it belongs; after someone else's change, go on from what is there now."""
-        form = self.forms[self.act] if self.act in ("end", "withdraw") else self.forms["rule"]
+        """Say why nothing was written, where it belongs."""
+        form = self.forms[self.act] if self.act in ("send", "end", "withdraw") else self.forms["rule"]
         if problem.field in form.fields:
             form.add_error(problem.field, problem.message)
         else:
             self.refusal = problem.message
-        if problem.field == "effective_from" and self.wanted and self.act != "draft":
-            self.find_rule_in_the_way(self.wanted)
-
-    def find_rule_in_the_way(self, wanted: Departure) -> None:
-        asked = PolicyOverride(
-            payer=self.payer, parameter=wanted.parameter, setting=wanted.setting, drug=wanted.drug,
-            effective_from=wanted.effective_from, effective_until=wanted.effective_until,
-        )  # fmt: skip
-        if self.override:
-            asked.thread = self.override.thread
-        other = overlapping(asked)
-        self.in_the_way = RuleView(other, today_at(self.request)) if other else None
+        if self.act == "send" and problem.field == "effective_from" and self.override:
+            other = overlapping(self.override)
+            self.in_the_way = RuleView(other, self.today) if other else None
 
     def context(self) -> dict[str, object]:
-        today = today_at(self.request)
-        page = PayerPage(self.payer, today)
+        page = PayerPage(self.payer, self.today)
         newer = None
         if self.override is not None and str(self.override.public_id) not in page.by_id:
             newer = current_wording(self.override)
@@ -347,9 +369,11 @@ class Desk:
             "payer": self.payer,
             "parameter": self.parameter,
             "scope": self.scope,
-            "rule": RuleView(override, today) if override else None,
-            "newer": RuleView(newer, today) if newer else None,
+            "rule": RuleView(override, self.today) if override else None,
+            "newer": RuleView(newer, self.today) if newer else None,
             "withdrawn": override is not None and override.known_until is not None and newer is None,
+            "holds_now": page.policy().on(self.today, self.scope.setting).look_up(self.parameter.name, self.scope.drug),
+            "proposal": override.proposals.filter(outcome="").first() if override else None,
             "rules": page.rules_of(self.parameter.name),
             "baseline": self.parameter.words(self.parameter.default),
             "forms": self.forms,
@@ -357,16 +381,94 @@ class Desk:
             "issues": [issue for form in self.forms.values() for issue in form.issues],
             "checked": self.request.method == "POST",
             "in_the_way": self.in_the_way,
-            "take_over": self.take_over_words(),
-            "status_wanted": self.act.removeprefix(TAKE_OVER),
+            "make_room": self.make_room_words(),
             "can_edit": True,
         }
 
-    def take_over_words(self) -> str:
+    def make_room_words(self) -> str:
         """What the button says that clears the way."""
-        if self.in_the_way is None or self.wanted is None:
+        if self.in_the_way is None or self.override is None:
             return ""
-        first_day = self.wanted.effective_from
+        first_day = self.override.effective_from
         if self.in_the_way.row.effective_from < first_day:
-            return f"End that one on {day_in_words(first_day - timedelta(days=1))} and publish"
-        return "Withdraw that one and publish"
+            return f"End that one on {day_in_words(first_day - timedelta(days=1))} and send"
+        return "Withdraw that one and send"
+
+
+@allow(ADMIN)
+@require_http_methods(["GET", "HEAD", "POST"])
+def proposal(request: HttpRequest, slug: str, public_id: UUID) -> HttpResponse:
+    """What one admin wants, for another to publish or return."""
+    payer = get_object_or_404(Payer, slug=slug)
+    rows = Proposal.objects.select_related("override", "in_the_way", "proposed_by", "decided_by")
+    found = get_object_or_404(rows, payer=payer, public_id=public_id)
+    form = ReturnForm(request.POST if request.POST.get(ACT) == "return" else None)
+    refusal = ""
+    if request.method == "POST":
+        try:
+            messages.success(request, decide(request, found, form))
+            return redirect("payers:proposal", slug, public_id)
+        except Refused as problem:
+            if problem.field in form.fields:
+                form.is_valid()
+                form.add_error(problem.field, problem.message)
+            else:
+                refusal = problem.message
+            found = rows.get(pk=found.pk)
+    context = {
+        "payer": payer,
+        "view": ProposalView(found, today_at(request), zone_of(request)),
+        "may_publish": may_publish(request.user, found),
+        "mine": found.proposed_by_id == request.user.pk,
+        "form": form,
+        "issues": form.issues,
+        "refusal": refusal,
+        "checked": bool(refusal or form.errors),
+        "can_edit": True,
+    }
+    return render(request, "payers/proposal.html", context)
+
+
+def decide(request: HttpRequest, found: Proposal, form: ReturnForm) -> str:
+    """Do what the button says; the sentence for the person."""
+    act = request.POST.get(ACT, "")
+    if act == "publish":
+        before = found.override
+        publish_proposal(by=request.user, proposal=found)
+        return what_was_published(found, before, today_at(request))
+    if act == "return":
+        form.is_valid()
+        return_proposal(by=request.user, proposal=found, reason=form.cleaned_data.get("reason", ""))
+        return "Returned. Nothing has changed."
+    if act == "take_back":
+        take_back(by=request.user, proposal=found)
+        return "Taken back. Nothing has changed."
+    raise Refused("That button is not known here. Choose one of those on the page.")
+
+
+def what_was_published(done: Proposal, rule: PolicyOverride, today: date) -> str:
+    """What holds from which day on, in the words of the policy as it is now."""
+    parameter, scope = PARAMETERS[rule.parameter], Scope(rule.setting, rule.drug)
+
+    def from_day(day: date) -> str:
+        found = PayerPage(rule.payer, day).policy().on(day, scope.setting).look_up(parameter.name, scope.drug)
+        again = found.layer.override_id == "" or found.layer.scope != scope
+        told = f"{parameter.label} inherits again from" if again else "The next rule holds from"
+        return f"{told} {day_in_words(day)}: {found.words} ({found.whose})."
+
+    if done.kind == Kind.WITHDRAW:
+        return f"Withdrawn: {parameter.label}. What was billed under it stays explained."
+    if done.kind == Kind.END and done.last_day:
+        return from_day(done.last_day + timedelta(days=1))
+    words = parameter.words(parameter.clean(rule.value))
+    told = f"Published as {done.status}. {parameter.label}: {words} from {day_in_words(rule.effective_from)}."
+    if rule.effective_until:
+        told += f" {from_day(rule.effective_until + timedelta(days=1))}"
+    others = [
+        other for other in (rule.follows, done.in_the_way) if other and other.effective_from < rule.effective_from
+    ]
+    for other in others:
+        told += f" The days before keep their rule: {parameter.words(parameter.clean(other.value))}."
+    if rule.effective_from > today:
+        told += " Today’s policy stays as it is."
+    return told

@@ -86,6 +86,7 @@ TABLE: dict[str, Cells] = {
     "payers:parameter": read(DESK),
     "payers:new-rule": read_and_write(ADMINS),
     "payers:rule": read_and_write(ADMINS),
+    "payers:proposal": read_and_write(ADMINS),
     # People: the Django admin
     "admin:index": people(),
     "admin:login": CLOSED,  # leads to the sign-in page

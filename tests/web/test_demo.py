@@ -121,9 +121,10 @@ def test_the_demo_shows_what_an_unverified_rule_does(demo: str) -> None:
 
 
 def test_the_thirty_minute_plan_counts_another_hour_sooner(demo: str) -> None:
-    row = PolicyOverride.objects.get(payer__slug="30-minute-plan")
+    row = PolicyOverride.objects.get(payer__slug="30-minute-plan", known_until=None)
     assert (row.parameter, row.value, row.status) == ("additional_hour_minimum_minutes", 30, "unverified")
     assert row.source_document == "Demo plan handbook"
+    assert row.author != row.publisher
 
 
 def test_a_second_start_adds_nothing(demo: str, django_assert_num_queries: Callable[..., Any]) -> None:

@@ -17,7 +17,10 @@ from infusion.audit import AuditEvent
 from infusion.models import Clinic, Encounter, User
 from infusion.selectors import review_of
 
-GUARDED = ("infusion_auditevent", "infusion_approval", "payers_policyoverride")
+GUARDED = (
+    "infusion_auditevent", "infusion_approval", "infusion_batch", "infusion_batchclaim", "infusion_batchfile",
+    "infusion_batchline", "payers_policyoverride",
+)  # fmt: skip
 
 
 def guards() -> set[tuple[str, str]]:

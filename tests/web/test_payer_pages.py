@@ -45,6 +45,14 @@ def admin(client: Client, admin_user) -> Client:
 
 
 @pytest.fixture
+def second(admin2) -> Client:
+    """Another admin, who publishes what the first one proposes."""
+    client = Client()
+    client.force_login(admin2)
+    return client
+
+
+@pytest.fixture
 def rule(anthem) -> PolicyOverride:
     return anthem.overrides.get()
 
@@ -52,6 +60,28 @@ def rule(anthem) -> PolicyOverride:
 def publish(by, payer, parameter, value, first_day, status="unverified", **more):
     departure = Departure(parameter=parameter, value=value, effective_from=first_day, **CITED, **more)
     return actions.publish_override(by=by, payer=payer, departure=departure, status=status)
+
+
+def drafted(client, address, typed):
+    """Where the draft is that was saved."""
+    response = client.post(address, {**typed, "act": "draft"})
+    assert response.status_code == 302, response.context["issues"] or response.context["refusal"]
+    return response["Location"]
+
+
+def sent(client, address, typed, **more):
+    """The answer to a draft that was saved and sent."""
+    return client.post(drafted(client, address, typed), {"act": "send", "status": "unverified", **more})
+
+
+def published(second, response):
+    """The page after the second admin has published what a first one sent."""
+    assert response.status_code == 302, response.context["issues"] or response.context["refusal"]
+    return second.post(response["Location"], {"act": "publish"}, follow=True)
+
+
+VERIFIED = {"status": "verified", "review_by": "2027-01-12"}
+WHERE = {"source_address": "https://payer.example/summary-001"}
 
 
 def rule_url(row):
@@ -251,129 +281,195 @@ def test_a_page_takes_few_queries_however_many_rules(admin, admin_user, anthem, 
 # Changing a rule ----------------------------------------------------------------------------------------------------
 
 
-def test_a_rule_from_next_month_changes_nothing_today(admin, anthem, rule):
-    typed = {**entries_of(rule), "value": "separate_line", "effective_from": "2026-04-01", "act": "verified"}
-    response = admin.post(rule_url(rule), typed, follow=True)
+def test_a_rule_from_next_month_changes_nothing_today(admin, second, anthem, rule):
+    typed = {**entries_of(rule), **WHERE, "value": "separate_line", "effective_from": "2026-04-01"}
+    response = published(second, sent(admin, rule_url(rule), typed, **VERIFIED))
     assert "The days before keep their rule: Not billed." in text(response)
     assert "Today’s policy stays as it is." in text(response)
     assert in_force(anthem, "discarded_drug", date(2026, 3, 31)) == "not_billed"
     assert in_force(anthem, "discarded_drug", date(2026, 4, 1)) == "separate_line"
     row = shown(admin, anthem)["discarded_drug"]
     assert (row.value, [view.begins for view in row.later]) == ("Not billed", ["April 1, 2026"])
+    assert (row.drafts, row.later[0].review_by) == ([], "January 12, 2027")
     assert shown(admin, anthem, on="2026-04-15")["discarded_drug"].value == "On its own line, with JW"
 
 
-def test_a_rule_with_an_end_says_what_follows_it(admin, anthem, rule):
+def test_a_rule_with_an_end_says_what_follows_it(admin, second, anthem, rule):
     typed = {**entries_of(rule), "value": "separate_line", "effective_from": "2026-04-01",
-             "effective_until": "2026-04-30", "act": "unverified"}  # fmt: skip
-    page = text(admin.post(rule_url(rule), typed, follow=True))
+             "effective_until": "2026-04-30"}  # fmt: skip
+    page = text(published(second, sent(admin, rule_url(rule), typed)))
     assert "Discarded drug inherits again from May 1, 2026: On its own line, with JW (National baseline)." in page
     now = overrides_known(anthem).get(effective_from=date(2024, 1, 1))
-    page = text(admin.post(rule_url(now), {"act": "end", "last_day": "2026-03-31"}, follow=True))
-    assert "The next rule holds from April 1, 2026: On its own line, with JW (Anthem BCBS)." in page
+    page = text(published(second, admin.post(rule_url(now), {"act": "end", "last_day": "2026-03-30"})))
+    assert "Discarded drug inherits again from March 31, 2026" in page
 
 
-def test_the_same_first_day_corrects_the_rule_from_its_beginning(admin, anthem, rule):
-    admin.post(rule_url(rule), {**entries_of(rule), "act": "verified"})
+def test_the_same_first_day_corrects_the_rule_from_its_beginning(admin, second, anthem, rule):
+    typed = {**entries_of(rule), **WHERE}
+    published(second, sent(admin, rule_url(rule), typed, **VERIFIED, reason="Read it again"))
     now = overrides_known(anthem).get()
     assert (now.thread, now.status, now.effective_from) == (rule.thread, "verified", date(2024, 1, 1))
 
 
-def test_a_new_rule_for_one_drug_in_one_setting(admin, anthem):
+def test_a_new_rule_for_one_drug_in_one_setting(admin, second, anthem):
     typed = {**SOURCE, "value": "30", "setting": "office", "drug": "j2350", "effective_from": "3/1/2026",
-             "act": "unverified", "note": "By telephone"}  # fmt: skip
-    response = admin.post(new_url(anthem, "additional_hour_minimum_minutes"), typed)
-    assert response["Location"] == "/payers/anthem-bcbs/?setting=office&drug=J2350"
+             "note": "By telephone"}  # fmt: skip
+    published(second, sent(admin, new_url(anthem, "additional_hour_minimum_minutes"), typed))
     assert in_force(anthem, "additional_hour_minimum_minutes", date(2026, 3, 10)) == 30
     assert in_force(anthem, "additional_hour_minimum_minutes", date(2026, 3, 10), setting="home") == 31
     assert in_force(anthem, "additional_hour_minimum_minutes", date(2026, 2, 28)) == 31
 
 
-def test_a_draft_saved_and_published_from_its_form(admin, anthem):
+def test_a_draft_changes_nothing_until_another_admin_publishes_it(admin, second, anthem, admin_user, admin2):
     typed = {**SOURCE, "value": "30", "effective_from": "2026-03-01"}
-    address = new_url(anthem, "additional_hour_minimum_minutes")
-    admin.post(address, {**typed, "act": "draft"})
+    draft = drafted(admin, new_url(anthem, "additional_hour_minimum_minutes"), typed)
     assert in_force(anthem, "additional_hour_minimum_minutes", date(2026, 3, 10)) == 31
-    draft = overrides_known(anthem).get(status="draft")
-    admin.post(rule_url(draft), {**entries_of(draft), "value": "29", "act": "unverified"})
+    proposal = sent(admin, draft, {**typed, "value": "29"})["Location"]
+    assert in_force(anthem, "additional_hour_minimum_minutes", date(2026, 3, 10)) == 31
+    response = admin.post(proposal, {"act": "publish"})
+    assert response.context["refusal"] == "Another admin has to publish what you proposed."
+    assert in_force(anthem, "additional_hour_minimum_minutes", date(2026, 3, 10)) == 31
+    assert second.post(proposal, {"act": "publish"}).status_code == 302
     assert in_force(anthem, "additional_hour_minimum_minutes", date(2026, 3, 10)) == 29
-    assert overrides_known(anthem).filter(parameter=draft.parameter).count() == 1
+    [row] = overrides_known(anthem).filter(parameter="additional_hour_minimum_minutes")
+    assert (row.author, row.publisher) == (admin_user, admin2)
 
 
-def test_an_overlap_is_refused_with_the_typed_input_kept(admin, anthem):
-    typed = {**SOURCE, "value": "separate_line", "effective_from": "2026-04-01", "note": "Kept", "act": "unverified"}
-    response = admin.post(new_url(anthem, "discarded_drug"), typed)
-    [(field, sentence)] = said(response)
-    assert field == "effective_from"
-    assert sentence.startswith(OVERLAP)
-    assert overrides_known(anthem).count() == 1
-    page = text(response)
-    assert 'value="2026-04-01"' in page
-    assert "Kept</textarea>" in page
-    assert '<option value="separate_line" selected>' in page
+def test_whoever_reworded_a_draft_does_not_publish_it(admin, second, anthem):
+    typed = {**SOURCE, "value": "30", "effective_from": "2026-03-01"}
+    draft = drafted(admin, new_url(anthem, "additional_hour_minimum_minutes"), typed)
+    reworded = drafted(second, draft, {**typed, "value": "29"})
+    proposal = admin.post(reworded, {"act": "send"})["Location"]
+    assert "Another admin has to publish" in second.post(proposal, {"act": "publish"}).context["refusal"]
+    assert in_force(anthem, "additional_hour_minimum_minutes", date(2026, 3, 10)) == 31
 
 
-def test_the_rule_in_the_way_is_ended_when_the_admin_says_so(admin, anthem, rule):
-    typed = {**SOURCE, "value": "separate_line", "effective_from": "2026-04-01", "act": "unverified"}
-    response = admin.post(new_url(anthem, "discarded_drug"), typed)
-    assert response.context["take_over"] == "End that one on March 31, 2026 and publish"
-    typed |= {"act": "take-over-unverified", "in_the_way": str(rule.public_id)}
-    assert admin.post(new_url(anthem, "discarded_drug"), typed).status_code == 302
+def test_a_returned_proposal_changes_nothing_and_says_why(admin, second, anthem):
+    typed = {**SOURCE, "value": "30", "effective_from": "2026-03-01"}
+    proposal = sent(admin, new_url(anthem, "additional_hour_minimum_minutes"), typed)["Location"]
+    assert said(second.post(proposal, {"act": "return"})) == [("reason", "Say why, for whoever proposed it.")]
+    page = text(second.post(proposal, {"act": "return", "reason": "The bulletin says 31."}, follow=True))
+    assert "The bulletin says 31." in page
+    assert in_force(anthem, "additional_hour_minimum_minutes", date(2026, 3, 10)) == 31
+    assert second.post(proposal, {"act": "publish"}).context["refusal"].startswith("Someone else has decided")
+
+
+def test_a_proposal_is_taken_back_by_whoever_made_it(admin, second, anthem):
+    typed = {**SOURCE, "value": "30", "effective_from": "2026-03-01"}
+    proposal = sent(admin, new_url(anthem, "additional_hour_minimum_minutes"), typed)["Location"]
+    assert "Only the admin who proposed it" in second.post(proposal, {"act": "take_back"}).context["refusal"]
+    assert "Taken back" in text(admin.post(proposal, {"act": "take_back"}, follow=True))
+    draft = overrides_known(anthem).get(status="draft")
+    assert admin.post(rule_url(draft), {"act": "send"}).status_code == 302
+
+
+def test_a_draft_that_waits_cannot_be_changed_or_withdrawn(admin, second, anthem):
+    typed = {**SOURCE, "value": "30", "effective_from": "2026-03-01"}
+    sent(admin, new_url(anthem, "additional_hour_minimum_minutes"), typed)
+    draft = overrides_known(anthem).get(status="draft")
+    for act in ({**typed, "act": "draft"}, {"act": "withdraw", "reason": "No"}, {"act": "send"}):
+        assert "waits for a second admin" in second.post(rule_url(draft), act).context["refusal"]
+    assert overrides_known(anthem).get(status="draft") == draft
+
+
+@pytest.mark.parametrize(("more", "where", "field"), [
+    ({"status": "verified", "review_by": "2027-01-12"}, {}, "send-status_0"),
+    ({"status": "verified"}, WHERE, "send-review_by"),
+    ({"status": "verified", "review_by": "2026-03-10"}, WHERE, "send-review_by"),
+    ({"status": "approved"}, WHERE, "send-status_0"),
+])  # fmt: skip
+def test_verified_needs_an_address_and_a_day_of_review(admin, anthem, more, where, field):
+    typed = {**SOURCE, **where, "value": "30", "effective_from": "2026-03-01"}
+    response = sent(admin, new_url(anthem, "additional_hour_minimum_minutes"), typed, **more)
+    assert [name for name, _ in said(response)] == [field]
+    assert not anthem.proposals.exists()
+
+
+def test_a_verified_rule_whose_review_is_over_says_so(admin, admin_user, anthem):
+    publish(admin_user, anthem, "ndc_required", True, date(2025, 1, 1), "verified", review_by=date(2026, 3, 9))
+    publish(admin_user, anthem, "drug_covered", True, date(2025, 1, 1), "verified", review_by=date(2026, 3, 10))
+    page = text(admin.get(reverse("payers:detail", args=["anthem-bcbs"])))
+    assert page.count("Read again: overdue") == 1
+
+
+@pytest.mark.parametrize("act", [
+    {"act": "end", "last_day": "2026-03-08"}, {"act": "withdraw", "reason": ""},
+])  # fmt: skip
+def test_the_past_of_a_published_rule_changes_only_with_a_reason(admin, anthem, rule, act):
+    assert [field.split("-")[-1] for field, _ in said(admin.post(rule_url(rule), act))] == ["reason"]
+    assert not anthem.proposals.exists()
+    assert admin.post(rule_url(rule), {**act, "reason": "The bulletin was misread."}).status_code == 302
+
+
+def test_the_past_of_a_published_rule_is_not_reworded_without_a_reason(admin, anthem, rule):
+    typed = {**entries_of(rule), "value": "separate_line", "effective_from": "2026-03-09"}
+    draft = drafted(admin, rule_url(rule), typed)
+    assert [field for field, _ in said(admin.post(draft, {"act": "send"}))] == ["send-reason"]
+    assert admin.post(draft, {"act": "send", "reason": "The bulletin came late."}).status_code == 302
+    assert in_force(anthem, "discarded_drug", date(2026, 3, 9)) == "not_billed"
+
+
+def test_an_end_of_today_needs_no_reason(admin, anthem, rule):
+    assert admin.post(rule_url(rule), {"act": "end", "last_day": "2026-03-09"}).status_code == 302
+
+
+def test_an_overlap_is_refused_when_it_is_sent(admin, anthem):
+    typed = {**SOURCE, "value": "separate_line", "effective_from": "2026-04-01", "note": "Kept"}
+    response = sent(admin, new_url(anthem, "discarded_drug"), typed)
+    assert response.context["refusal"].startswith(OVERLAP)
+    assert not anthem.proposals.exists()
+    assert "Kept</textarea>" in text(response)
+
+
+def test_the_rule_in_the_way_is_ended_when_the_admin_says_so(admin, second, anthem, rule):
+    typed = {**SOURCE, "value": "separate_line", "effective_from": "2026-04-01"}
+    draft = drafted(admin, new_url(anthem, "discarded_drug"), typed)
+    assert admin.post(draft, {"act": "send"}).context["make_room"] == "End that one on March 31, 2026 and send"
+    published(second, admin.post(draft, {"act": "send", "in_the_way": str(rule.public_id)}))
     assert in_force(anthem, "discarded_drug", date(2026, 3, 31)) == "not_billed"
     assert in_force(anthem, "discarded_drug", date(2026, 4, 1)) == "separate_line"
 
 
 def test_only_a_rule_of_the_same_parameter_and_scope_can_be_in_the_way(admin, admin_user, anthem):
     other = publish(admin_user, anthem, "discarded_drug", "separate_line", date(2024, 1, 1), drug="J2350")
-    typed = {**SOURCE, "value": "separate_line", "effective_from": "2026-04-01", "act": "take-over-unverified",
-             "in_the_way": str(other.public_id)}  # fmt: skip
-    response = admin.post(new_url(anthem, "discarded_drug"), typed)
+    typed = {**SOURCE, "value": "separate_line", "effective_from": "2026-04-01"}
+    response = sent(admin, new_url(anthem, "discarded_drug"), typed, in_the_way=str(other.public_id))
     assert "applies to something else now" in response.context["refusal"]
-    assert overrides_known(anthem).count() == 2
+    assert not anthem.proposals.exists()
 
 
 def test_the_database_backs_the_form(admin, anthem, monkeypatch):
     monkeypatch.setattr(actions, "overlapping", lambda row: None)
-    typed = {**SOURCE, "value": "separate_line", "effective_from": "2026-04-01", "act": "unverified"}
-    response = admin.post(new_url(anthem, "discarded_drug"), typed)
-    assert said(response) == [
-        ("effective_from", "Someone else has published a rule for these days meanwhile. Look at what is there now.")
-    ]
-    assert overrides_known(anthem).count() == 1
+    typed = {**SOURCE, "value": "separate_line", "effective_from": "2026-04-01"}
+    response = sent(admin, new_url(anthem, "discarded_drug"), typed)
+    assert response.context["refusal"].startswith("Someone else has published a rule for these days meanwhile.")
+    assert not anthem.proposals.exists()
 
 
-def test_blank_inherits_again_from_the_day_given(admin, anthem, rule):
-    typed = {**entries_of(rule), "value": "", "effective_from": "2026-04-01", "act": "unverified"}
-    response = admin.post(rule_url(rule), typed, follow=True)
+def test_blank_inherits_again_from_the_day_given(admin, second, anthem, rule):
+    typed = {**entries_of(rule), "value": "", "effective_from": "2026-04-01", "act": "draft"}
+    response = published(second, admin.post(rule_url(rule), typed))
     assert "inherits again from April 1, 2026: On its own line, with JW (National baseline)." in text(response)
     assert in_force(anthem, "discarded_drug", date(2026, 3, 31)) == "not_billed"
     assert in_force(anthem, "discarded_drug", date(2026, 4, 1)) == "separate_line"
 
 
 def test_blank_without_a_day_is_asked_about_and_takes_nothing_away(admin, anthem, rule):
-    response = admin.post(rule_url(rule), {**entries_of(rule), "value": "", "act": "unverified"})
+    response = admin.post(rule_url(rule), {**entries_of(rule), "value": "", "act": "draft"})
     [(field, sentence)] = said(response)
     assert (field, sentence.split("?")[0]) == ("effective_from", "From which day does discarded drug inherit again")
     assert overrides_known(anthem).get() == rule
 
 
-def test_a_blank_draft_of_a_rule_in_force_takes_nothing_away(admin, anthem, rule):
-    typed = {**entries_of(rule), "value": "", "effective_from": "2026-04-01", "act": "draft"}
-    assert said(admin.post(rule_url(rule), typed))[0][0] == "value"
-    assert overrides_known(anthem).get() == rule
-
-
 def test_blank_where_nothing_stands_has_nothing_to_save(admin, anthem):
-    response = admin.post(
-        new_url(anthem, "ndc_required"), {**SOURCE, "effective_from": "2026-04-01", "act": "unverified"}
-    )
+    response = admin.post(new_url(anthem, "ndc_required"), {**SOURCE, "effective_from": "2026-04-01", "act": "draft"})
     assert said(response) == [
         ("value_0", "NDC on every drug line: blank already inherits, so there is nothing to save. Enter a value.")
     ]
 
 
-def test_a_rule_is_ended_on_its_last_day(admin, anthem, rule):
-    response = admin.post(rule_url(rule), {"act": "end", "last_day": "2026-03-31"}, follow=True)
+def test_a_rule_is_ended_on_its_last_day(admin, second, anthem, rule):
+    response = published(second, admin.post(rule_url(rule), {"act": "end", "last_day": "2026-03-31"}))
     assert "Discarded drug inherits again from April 1, 2026" in text(response)
     assert in_force(anthem, "discarded_drug", date(2026, 3, 31)) == "not_billed"
     assert in_force(anthem, "discarded_drug", date(2026, 4, 1)) == "separate_line"
@@ -385,8 +481,8 @@ def test_a_rule_is_ended_on_its_last_day(admin, anthem, rule):
     ("2023-12-31", "The last day lies before the first. Withdraw the rule if it never held."),
 ])  # fmt: skip
 def test_a_last_day_that_does_not_fit_is_refused(admin, anthem, rule, last_day, sentence):
-    response = admin.post(rule_url(rule), {"act": "end", "last_day": last_day})
-    assert said(response) == [("last_day", sentence)]
+    response = admin.post(rule_url(rule), {"act": "end", "last_day": last_day, "reason": "Misread"})
+    assert said(response) == [("end-last_day", sentence)]
     assert overrides_known(anthem).get() == rule
 
 
@@ -396,20 +492,21 @@ def test_a_rule_cannot_be_ended_later_than_it_ends(admin_user, anthem, rule):
         changes.end(by=admin_user, override=ended, last_day=date(2026, 4, 1))
 
 
-def test_a_rule_is_withdrawn_with_a_reason(admin, anthem, rule):
+def test_a_rule_is_withdrawn_with_a_reason_and_by_two(admin, second, anthem, rule):
     assert said(admin.post(rule_url(rule), {"act": "withdraw", "reason": " "})) == [
-        ("reason", "Reason: say why, for whoever reads the history later.")
+        ("withdraw-reason", "Reason: say why, for whoever reads the history later.")
     ]
+    response = admin.post(rule_url(rule), {"act": "withdraw", "reason": "The bulletin was withdrawn"})
     assert overrides_known(anthem).get() == rule
-    admin.post(rule_url(rule), {"act": "withdraw", "reason": "The bulletin was withdrawn"})
+    published(second, response)
     assert not overrides_known(anthem).exists()
-    assert AuditEvent.objects.latest("sequence").reason == "The bulletin was withdrawn"
+    assert AuditEvent.objects.filter(action="override.withdraw").get().reason == "The bulletin was withdrawn"
 
 
 def test_two_admins_at_one_rule_lose_nothing(admin, admin2, anthem, rule):
     departure = changes.departure_of(rule)
     actions.publish_override(by=admin2, payer=anthem, departure=departure, status="verified", replaces=rule)
-    typed = {**entries_of(rule), "value": "combined_line", "note": "Mine", "act": "unverified"}
+    typed = {**entries_of(rule), "value": "combined_line", "note": "Mine", "act": "draft"}
     response = admin.post(rule_url(rule), typed)
     assert response.context["refusal"].startswith("Someone else has changed this rule meanwhile.")
     page = text(response)
@@ -420,12 +517,21 @@ def test_two_admins_at_one_rule_lose_nothing(admin, admin2, anthem, rule):
     assert now.status == "verified"
     assert response.context["rule"].id == now.public_id
     assert admin.post(rule_url(now), typed).status_code == 302
-    assert overrides_known(anthem).get().value == "combined_line"
+    assert overrides_known(anthem).get(status="draft").value == "combined_line"
+
+
+def test_a_draft_of_a_rule_that_has_changed_since_is_not_published(admin, second, admin2, anthem, rule):
+    typed = {**entries_of(rule), "value": "combined_line", "effective_from": "2026-04-01"}
+    proposal = sent(admin, rule_url(rule), typed)["Location"]
+    changes.end(by=admin2, override=rule, last_day=date(2026, 12, 31))
+    refusal = second.post(proposal, {"act": "publish"}).context["refusal"]
+    assert refusal.startswith("The rule that this draft changes has been changed meanwhile.")
+    assert in_force(anthem, "discarded_drug", date(2026, 4, 1)) == "not_billed"
 
 
 def test_a_withdrawn_rule_keeps_what_the_other_admin_typed(admin, admin2, anthem, rule):
     actions.withdraw_override(by=admin2, override=rule, reason="Wrong payer")
-    response = admin.post(rule_url(rule), {**entries_of(rule), "note": "Mine", "act": "unverified"})
+    response = admin.post(rule_url(rule), {**entries_of(rule), "note": "Mine", "act": "draft"})
     assert "This rule has been withdrawn." in text(response)
     assert "Mine</textarea>" in text(response)
 
@@ -486,8 +592,8 @@ WRONG = object()
     ("step_therapy", {"nothing": "on"}, ""),
 ])  # fmt: skip
 def test_a_value_is_read_as_its_parameter_takes_it(admin, medicare, name, typed, expected):
-    sent = {**SOURCE, **typed, "effective_from": "2026-03-01", "act": "unverified"}
-    response = admin.post(new_url(medicare, name), sent)
+    given = {**SOURCE, **typed, "effective_from": "2026-03-01", "act": "draft"}
+    response = admin.post(new_url(medicare, name), given)
     if expected is WRONG:
         assert {field for field, _ in said(response)} <= {"value", "value_0"}
         assert not overrides_known(medicare).exists()
@@ -542,15 +648,13 @@ def test_the_history_tells_what_was_and_what_is_and_who_said_so(admin, admin_use
     assert "March 12, 2026, 11:00" in page
 
 
-def test_the_history_keeps_drafts_and_their_publication(admin, anthem):
-    address = new_url(anthem, "additional_hour_minimum_minutes")
-    admin.post(address, {**SOURCE, "value": "30", "effective_from": "2026-04-01", "act": "draft"})
-    draft = overrides_known(anthem).get(status="draft")
-    admin.post(rule_url(draft), {**entries_of(draft), "value": "29", "act": "verified"})
+def test_the_history_keeps_drafts_and_their_publication(admin, second, anthem):
+    typed = {**SOURCE, **WHERE, "value": "30", "effective_from": "2026-04-01"}
+    published(second, sent(admin, new_url(anthem, "additional_hour_minimum_minutes"), typed, **VERIFIED))
     [(name, steps)] = told(admin, anthem, parameter="additional_hour_minimum_minutes")
     assert name == "additional_hour_minimum_minutes"
     assert [deed for deed, _, _ in steps] == ["Published as verified", "Drafted"]
-    assert steps[0][2] == [("Value", "30 minutes", "29 minutes"), ("Status", "Draft", "Verified")]
+    assert steps[0][2] == [("Status", "Draft", "Verified"), ("Read again by", "", "January 12, 2027")]
 
 
 def test_typed_text_never_becomes_markup(admin, admin_user, anthem):

@@ -35,8 +35,9 @@ from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
 from infusion.selectors import patient_named, review_of
 from infusion.services.facts import Administration, Discard, Pause, Vial
 from infusion.services.facts import Encounter as Record
-from payers.actions import Departure, add_payer, publish_override
+from payers.actions import Departure, add_payer, draft_override
 from payers.models import Payer
+from payers.proposals import Wanted, propose, publish_proposal
 from payers.shipped import load_shipped
 
 PASSWORD = "infusion-demo"  # noqa: S105  public, and refused where it could matter
@@ -217,7 +218,7 @@ class Command(BaseCommand):
         clinics = {name: add_clinic(name, zone) for name, zone in CLINICS.items()}
         people = {row[0]: add_person(row, clinics[row[2]]) for row in PEOPLE}
         load_shipped(by=people["admin"], adopt=True)
-        add_thirty_minute_plan(people["admin"])
+        add_thirty_minute_plan(people["admin"], people["admin2"])
         for visit in left:
             second = "2" if visit.clinic == HILLSIDE else ""
             yield add_visit(visit, clinics[visit.clinic], people[f"nurse{second}"], people[f"billing{second}"])
@@ -249,14 +250,14 @@ def add_person(row: tuple[str, str, str, str, str, str], clinic: Clinic) -> User
     return user
 
 
-def add_thirty_minute_plan(by: User) -> None:
+def add_thirty_minute_plan(by: User, second: User) -> None:
     """A payer that counts another hour from 30 minutes on, so that the worked example gains a unit under it."""
     if Payer.objects.filter(slug="30-minute-plan").exists():
         return
-    publish_override(
+    payer = add_payer(by=by, slug="30-minute-plan", name="30-Minute Plan")
+    draft = draft_override(
         by=by,
-        payer=add_payer(by=by, slug="30-minute-plan", name="30-Minute Plan"),
-        status="unverified",
+        payer=payer,
         departure=Departure(
             parameter="additional_hour_minimum_minutes",
             value=30,
@@ -266,6 +267,8 @@ def add_thirty_minute_plan(by: User) -> None:
             note="An invented payer.",
         ),
     )
+    wanted = Wanted(kind="publish", override=draft, status="unverified")
+    publish_proposal(by=second, proposal=propose(by=by, payer=payer, wanted=wanted, today=timezone.localdate()))
 
 
 def add_visit(visit: Visit, clinic: Clinic, nurse: User, biller: User) -> Encounter:
