@@ -91,12 +91,19 @@ def check_diagnoses(encounter: Encounter, on: date, reference: Reference, findin
         if current is not None:
             if current.status == "unverified":
                 findings.add("reference.unverified", field=field, code=code)
-        elif rows or any(code.startswith(family) for family in reference.diagnosis_families):
-            successors = rows[-1].replaced_by if rows else ()
-            advice = f"Use one of {', '.join(successors)}." if successors else "Choose a code in force on that day."
+        elif advice := instead_of_diagnosis(code, reference):
             findings.add("diagnosis.not_billable", field=field, code=code, on=on, advice=advice)
         else:
             findings.add("diagnosis.unknown", field=field, code=code)
+
+
+def instead_of_diagnosis(code: str, reference: Reference) -> str:
+    """What to use for a code that is not in force; nothing where the tables do not know the code or its family."""
+    rows = reference.diagnoses.get(code, ())
+    if not rows and not any(code.startswith(family) for family in reference.diagnosis_families):
+        return ""
+    successors = rows[-1].replaced_by if rows else ()
+    return f"Use one of {', '.join(successors)}." if successors else "Choose a code in force on that day."
 
 
 @dataclass(slots=True)

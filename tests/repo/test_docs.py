@@ -20,6 +20,7 @@ from infusion.management.commands.calculate import answer
 from infusion.services.administration import THERAPEUTIC, further_hours
 from infusion.services.calculate import calculate
 from infusion.services.facts import Administration, Discard, Encounter, Vial
+from infusion.services.findings import CLAIM_MESSAGES
 from infusion.services.reference import Reference, Rule, Source, shipped_reference
 from payers.policy import DISCARD_REASONS, PARAMETERS, Parameter, national_baseline
 
@@ -90,8 +91,7 @@ def test_the_page_says_what_is_not_applied_yet() -> None:
     engine = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "infusion/services").glob("*.py"))
     unread = [f"`{name}`" for name in PARAMETERS if f'"{name}"' not in engine]
     stated = re.search(r"^Not applied yet: (.+?)\.", section("## What a payer may decide"), re.MULTILINE)
-    assert stated
-    assert stated[1].split(", ") == unread
+    assert (stated[1].split(", ") if stated else []) == unread
 
 
 # What holds for every payer -----------------------------------------------------------------------------------------
@@ -118,6 +118,14 @@ def test_the_page_states_every_rule(key: str) -> None:
 def test_the_page_states_no_other_rule() -> None:
     titles = re.findall(r"^### (.+)$", section("## What holds for every payer"), re.MULTILINE)
     assert titles == [rule.title for rule in REFERENCE.rules.values()]
+
+
+# Before a claim leaves ---------------------------------------------------------------------------------------------
+
+
+def test_the_page_states_every_check_of_a_claim() -> None:
+    stated = {row["Check"].strip("`"): row["Weight"] for row in table("## Before a claim leaves")}
+    assert stated == {code: str(severity) for code, (severity, _) in CLAIM_MESSAGES.items()}
 
 
 # Worked tables ------------------------------------------------------------------------------------------------------
