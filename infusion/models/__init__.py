@@ -13,7 +13,7 @@ from infusion.models.claims import (
     PayerReference,
     Provider,
 )
-from infusion.models.desk import Correction, Hold, Judgement, SavedView, Skip
+from infusion.models.desk import Correction, Hold, Judgement, SavedView, Selected, Selection, Skip
 from infusion.models.encounter import Administration, Discard, Encounter, Pause, Question, Vial
 from infusion.models.people import Clinic, Patient, User
 from infusion.models.tables import CodePair, EditTable, Fee, FeeSchedule, UnlikelyUnits
@@ -47,6 +47,8 @@ __all__ = [
     "Provider",
     "Question",
     "SavedView",
+    "Selected",
+    "Selection",
     "Skip",
     "Tap",
     "UnlikelyUnits",

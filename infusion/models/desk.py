@@ -93,7 +93,8 @@ class Judgement(models.Model):
     """How ready an encounter is, under one version of its record and of the rules: a list of thousands reads this.
 
     `rules` is a digest of the rules and tables it was read under; a row whose version or digest is not the current one
-    is calculated again before anyone sees it.
+    is calculated again before anyone sees it. `findings` are codes, `lines` code, modifiers and units as a list shows
+    them; `content_hash` is the one that an approval from the list is bound to.
     """
 
     encounter = models.OneToOneField(Encounter, models.CASCADE, primary_key=True, related_name="judgement")
@@ -101,7 +102,56 @@ class Judgement(models.Model):
     rules = models.CharField(max_length=64)
     errors = models.PositiveSmallIntegerField()
     warnings = models.PositiveSmallIntegerField()
+    claim_findings = models.PositiveSmallIntegerField(default=0)
     findings = models.JSONField(default=list)
+    lines = models.JSONField(default=list)
+    content_hash = models.CharField(max_length=64, blank=True)
 
     class Meta:
         indexes = (models.Index(fields=["errors", "warnings"], name="judgement_readiness"),)
+
+
+class Selection(models.Model):
+    """Encounters that one person chose in a list, to do one thing to all of them. Fixed when it is made."""
+
+    class Act(models.TextChoices):
+        APPROVE = "approve", "Approve"
+        HOLD = "hold", "Hold"
+
+    clinic = models.ForeignKey(Clinic, models.PROTECT, related_name="+")
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    act = models.CharField(max_length=8, choices=Act.choices)
+    query = models.CharField(max_length=1000, blank=True)
+    reason = models.CharField(max_length=300, blank=True)
+    made_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+
+class Selected(models.Model):
+    """One encounter of a selection as it was shown, and what became of it."""
+
+    class Outcome(models.TextChoices):
+        WAITING = "", "Waiting"
+        UNFIT = "unfit", "Left out"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+        UNDONE = "undone", "Taken back"
+        KEPT = "kept", "Not taken back"
+
+    selection = models.ForeignKey(Selection, models.CASCADE, related_name="rows")
+    encounter = models.ForeignKey(Encounter, models.PROTECT, related_name="+")
+    position = models.PositiveIntegerField()
+    version = models.PositiveIntegerField()
+    content_hash = models.CharField(max_length=64, blank=True)
+    outcome = models.CharField(max_length=8, choices=Outcome.choices, blank=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("position",)
+        constraints = (
+            models.UniqueConstraint(fields=["selection", "encounter"], name="an_encounter_is_chosen_once"),
+        )
+        indexes = (models.Index(fields=["selection", "outcome", "position"], name="selected_outcome"),)

@@ -57,7 +57,10 @@ class Encounter(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["clinic", "client_id"], name="encounter_client_id_unique_in_clinic"),
         )
-        indexes = (models.Index(fields=["clinic", "state", "-date_of_service"], name="encounter_worklist"),)
+        indexes = (
+            models.Index(fields=["clinic", "state", "-date_of_service"], name="encounter_worklist"),
+            models.Index(fields=["clinic", "date_of_service"], name="encounter_by_date"),
+        )
 
     def __str__(self) -> str:
         return str(self.public_id)

@@ -55,10 +55,15 @@ class Clinic(Address):
 
 
 class User(AbstractUser):
-    """A person who signs in. Works at one clinic; `credentials` such as RN follow the name on records."""
+    """A person who signs in. Works at one clinic; `credentials` such as RN follow the name on records.
 
+    `single_keys` says that single keys work in lists; who speaks to a computer turns them off (WCAG 2.1.4).
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     clinic = models.ForeignKey(Clinic, models.PROTECT, null=True, blank=True, related_name="people")
     credentials = models.CharField(max_length=20, blank=True)
+    single_keys = models.BooleanField(default=True, editable=False)
 
     @property
     def signature(self) -> str:
