@@ -12,14 +12,23 @@ SPELT_OUT = str.maketrans(
 )
 
 
+def plain_letters(text: str) -> str:
+    """Letters without their marks.
+
+    >>> plain_letters("Núñez-Łukasz O’Hara")
+    "Nunez-Lukasz O'Hara"
+    """
+    decomposed = unicodedata.normalize("NFKD", text.translate(SPELT_OUT))
+    return "".join(each for each in decomposed if not unicodedata.combining(each))
+
+
 def upper_letters(text: str) -> str:
     """Capitals without marks, one space between words.
 
-    >>> upper_letters(" Núñez-Łukasz  O’Hara ")
-    'NUNEZ-LUKASZ O'HARA'
+    >>> upper_letters(" Núñez  de la Vega ")
+    'NUNEZ DE LA VEGA'
     """
-    decomposed = unicodedata.normalize("NFKD", text.translate(SPELT_OUT))
-    return " ".join("".join(each for each in decomposed if not unicodedata.combining(each)).upper().split())
+    return " ".join(plain_letters(text).upper().split())
 
 
 def uncarried(text: str) -> str:
