@@ -56,7 +56,8 @@ class Stale(Refused):
 class Recorded:
     """What a form hands over to be saved. `facts` has no stray identity; times in it are instants or local.
 
-    `witnesses` are people by administration and place of the discard; without any, those on record stay.
+    `witnesses` are people by administration and place of the discard; without any, those on record stay. `answers` are
+    what is written to billing's open questions, by their rows; they are kept with the draft until they are attested.
     """
 
     patient_reference: str
@@ -70,6 +71,7 @@ class Recorded:
     late_reasons: Mapping[str, str] | None = None
     witnesses: Mapping[tuple[str, int], int] | None = None
     documentation: Mapping[str, str] | None = None
+    answers: Mapping[int, str] | None = None
 
 
 @transaction.atomic
@@ -100,6 +102,9 @@ def save_encounter(
     _fill(existing, by, clinic, recorded)
     existing.save()
     _replace_administrations(existing, recorded, timezone.now())
+    for question in existing.questions.filter(answered_at__isnull=True, pk__in=recorded.answers or {}):
+        question.answer = (recorded.answers or {})[question.pk].strip()
+        question.save()
     return told("encounter.save", by, existing, before)
 
 
@@ -120,12 +125,11 @@ def _create(by: User, clinic: Clinic, client_id: UUID, recorded: Recorded) -> En
 
 
 @transaction.atomic
-def hand_to_billing(
-    *, by: User, encounter: Encounter, version: int, answers: Mapping[int, str] | None = None
-) -> Encounter:
-    """Give a complete draft to billing. Refused, with what is missing, while anything blocks or is unanswered.
+def hand_to_billing(*, by: User, encounter: Encounter, version: int, attested: bool = False) -> Encounter:
+    """Give a complete draft to billing. Refused, with what is missing, while anything blocks.
 
-    `answers` are by the row of the question, and each one is a sentence that `by` attests.
+    While a question of billing is open, it needs its answer in the draft, and `attested`: that `by` agreed to the
+    sentence of `attestation`.
     """
     current = current_encounter(encounter, version)
     if current.state != State.DRAFT:
@@ -137,16 +141,22 @@ def hand_to_billing(
     current.state, current.version = State.WITH_BILLING, current.version + 1
     current.handed_over_at, current.handed_over_by = timezone.now(), by
     current.save()
-    _answer(current, by, current.handed_over_at, answers or {})
+    _answer(current, by, current.handed_over_at, attested=attested)
     return told("encounter.hand_over", by, current, before)
 
 
-def _answer(encounter: Encounter, by: User, now: datetime, answers: Mapping[int, str]) -> None:
-    """Write what was answered to each open question, with the sentence that was agreed to."""
+def _answer(encounter: Encounter, by: User, now: datetime, *, attested: bool) -> None:
+    """Close the open questions with the sentence that was agreed to."""
     for question in encounter.questions.filter(answered_at__isnull=True):
-        question.answer = answers.get(question.pk, "").strip()
+        if not question.answer:
+            raise Refused(
+                f"Billing asks: {question.text} Write the answer in the encounter: what you changed, or why the record "
+                "stands as it is."
+            )
+        if not attested:
+            raise Refused("An answer to billing is a late entry, so it is attested. Tick the sentence with your name.")
         question.answered_at, question.answered_by = now, by
-        question.attested = attestation(by, encounter.clinic, now) if question.answer else ""
+        question.attested = attestation(by, encounter.clinic, now)
         question.save()
 
 

@@ -38,6 +38,7 @@ from infusion.selectors import colleagues, encounter_for, encounters_of, facts_o
 from infusion.services import facts
 from infusion.services.reference import shipped_reference
 from infusion.time_entry import read_date
+from infusion.views.asked import ATTEST, Asked, answer_entries, asked, unanswered
 from infusion.views.preview import Preview, Remark, issues_of, preview_of
 from infusion.views.public import LIVE, changed_drug, diagnosis_choices, drug_choices, pressed
 from infusion.views.record_words import DOCUMENTATION, PATIENT, differences, groups_of
@@ -53,7 +54,7 @@ SAVE, HAND_OVER, CHECK, TAKE = "save", "hand-over", "check", "take-theirs"
 ASKED_LATE = "asked_why_late"
 KEEP, TAKE_ONE = re.compile(r"keep-([0-9]{1,9})"), re.compile(r"theirs-([a-z0-9_-]{1,60})")
 ANSWERS = ("", "-day", "-turn")
-OWN_NAMES = ("client_id", "version", "csrfmiddlewaretoken")
+OWN_NAMES = ("client_id", "version", "csrfmiddlewaretoken", ATTEST)
 FRAGMENTS = {LIVE: "#live", "encounter-page": "#encounter"}
 SAVED, HANDED_OVER = "Saved as a draft.", "Handed to billing."
 FOR_BILLING = (
@@ -138,7 +139,22 @@ class Sheet:
             late_reasons=entry.late_reasons,
             witnesses=entry.witnesses if self.clinic.asks_witness else None,
             documentation={**self._documented(), **entry.documentation.answers},
+            answers={each.pk: each.answer for each in self.asked} if self.may_answer else None,
         )
+
+    @property
+    def asked(self) -> list[Asked]:
+        """What billing asks of this encounter."""
+        return asked(self.stored, self.entries, frozenset(drug.id for drug in self.entry.drugs))
+
+    @property
+    def may_answer(self) -> bool:
+        return NURSE in roles_of(self.request.user)
+
+    @property
+    def attested(self) -> bool:
+        """Whether the sentence under the answers is ticked."""
+        return bool(self.request.POST.get(ATTEST))
 
     @property
     def unexplained(self) -> list[str]:
@@ -233,7 +249,7 @@ def encounter(request: HttpRequest, public_id: UUID) -> HttpResponse:
     stored = encounter_for(request.user, public_id)
     if stored is None:
         raise Http404
-    if NURSE not in roles_of(request.user):
+    if NURSE not in roles_of(request.user) and not may_correct(request, stored):
         return redirect("review", public_id)
     if request.method == "POST":
         return answer(request, stored)
@@ -250,6 +266,13 @@ def encounter(request: HttpRequest, public_id: UUID) -> HttpResponse:
     sheet.handed = request.GET.get(CHECK) == HAND_OVER
     sheet.focus = sheet.entry.next_time if not sheet.handed else ""
     return form_page(sheet, checked=sheet.handed)
+
+
+def may_correct(request: HttpRequest, stored: Encounter) -> bool:
+    """Whether billing may change the record: while one that was approved is being corrected."""
+    if BILLING not in roles_of(request.user) or stored.state != State.DRAFT:
+        return False
+    return stored.corrections.filter(closed_at__isnull=True).exists()
 
 
 def overlapping_pauses(encounter: facts.Encounter) -> list[Remark]:
@@ -277,6 +300,7 @@ def stored_entries(stored: Encounter) -> Entries:
         for discard in row.discards.all():
             if discard.witness_id:
                 entries[f"d{row.position + 1}-w{discard.position + 1}-witness"] = str(discard.witness_id)
+    entries |= answer_entries(stored)
     return {**entries, **answers, "payer": stored.payer.slug, "patient_reference": stored.patient.reference}
 
 
@@ -396,7 +420,7 @@ def written(sheet: Sheet, recorded: Recorded, by: User) -> Encounter:
 def handed_over(sheet: Sheet, saved: Encounter, by: User) -> HttpResponse:
     if saved.state == State.DRAFT:
         try:
-            hand_to_billing(by=by, encounter=saved, version=saved.version)
+            hand_to_billing(by=by, encounter=saved, version=saved.version, attested=sheet.may_answer and sheet.attested)
         except Stale:
             raise
         except Refused:
@@ -408,7 +432,7 @@ def handed_over(sheet: Sheet, saved: Encounter, by: User) -> HttpResponse:
         missing = f"{missing} Entered late without a reason: {', '.join(unexplained)}.".strip()
     if missing:
         messages.warning(sheet.request, f"{missing} The lines do not hang on it; a review by the payer may.")
-    return redirect("encounters")
+    return redirect("encounters") if sheet.may_answer else redirect("review", saved.public_id)
 
 
 def repeated(sheet: Sheet, current: Encounter, *, hand_over: bool) -> HttpResponse:
@@ -431,6 +455,7 @@ def is_same(stored: Encounter, recorded: Recorded) -> bool:
         and recorded.witnesses in (None, witnesses_in(stored))
         and (recorded.documentation is None or answered(recorded.documentation) == answered(stored.documentation))
         and [row.late_reason for row in stored.administrations.all()] == late_reasons_of(recorded)
+        and all(each.answer == (recorded.answers or {}).get(each.pk, each.answer) for each in stored.questions.all())
     )
 
 
@@ -485,6 +510,8 @@ def form_context(sheet: Sheet, preview: Preview, issues: list[Issue] | None, *, 
     if issues is None:
         found = issues_of(entry, preview) if checked or shown else []
         issues = found if checked else [issue for issue in found if issue.field in shown]
+    if sheet.handed:
+        issues = [*issues, *unanswered(sheet.asked, may_answer=sheet.may_answer, attested=sheet.attested)]
     return {
         "entry": entry,
         "preview": preview,
@@ -505,7 +532,10 @@ def form_context(sheet: Sheet, preview: Preview, issues: list[Issue] | None, *, 
         "client_id": sheet.client_id,
         "version": sheet.version,
         "stored": stored,
-        "question": open_question(stored) if stored else None,
+        "asked": sheet.asked,
+        "may_answer": sheet.may_answer,
+        "attested": sheet.attested,
+        "correction": stored.corrections.filter(closed_at__isnull=True).first() if stored else None,
         "offers": offers(sheet.request, stored, sheet.clinic) if sheet.request.method != "POST" else [],
         "kept": when_kept(sheet.copy, sheet.clinic) if sheet.copy else "",
         "late": sheet.late,
@@ -534,15 +564,6 @@ def who_wrote(write: AuditEvent | None, reader: object) -> str:
     if write is None or write.by is None:
         return "Someone else"
     return "You" if write.by == reader else write.by.signature
-
-
-def open_question(stored: Encounter) -> dict[str, str] | None:
-    """What billing asked and nobody has answered yet."""
-    found = next((each for each in stored.questions.all() if each.answered_at is None), None)
-    if found is None:
-        return None
-    when = when_in_words(found.asked_at, ZoneInfo(stored.clinic.time_zone))
-    return {"text": found.text, "who": found.asked_by.signature, "when": when}
 
 
 def when_in_words(moment: datetime, zone: ZoneInfo) -> str:

@@ -149,8 +149,15 @@ def test_a_question_comes_back_and_is_answered_by_handing_over(nurse: User, bill
         return_to_nurse(by=biller, encounter=waiting, version=waiting.version, question="  ")
     back = return_to_nurse(by=biller, encounter=waiting, version=waiting.version, question="Which vial?")
     assert (back.state, back.questions.get().answered_at) == ("draft", None)
-    again = hand_to_billing(by=nurse, encounter=back, version=back.version)
-    assert again.questions.get().answered_at is not None
+    with pytest.raises(Refused, match="Billing asks: Which vial"):
+        hand_to_billing(by=nurse, encounter=back, version=back.version, attested=True)
+    back.questions.update(answer="The second one.")
+    with pytest.raises(Refused, match="Tick the sentence"):
+        hand_to_billing(by=nurse, encounter=back, version=back.version)
+    again = hand_to_billing(by=nurse, encounter=back, version=back.version, attested=True)
+    question = again.questions.get()
+    assert (question.answered_at, question.answered_by) == (again.handed_over_at, nurse)
+    assert question.attested.startswith("I, L. Ames, RN, made this late entry on ")
 
 
 # Approving ------------------------------------------------------------------------------------------------------------
@@ -196,11 +203,12 @@ def test_a_record_that_changed_since_is_seen(
 ) -> None:
     shown, version = review_of(waiting).content_hash, waiting.version
     back = return_to_nurse(by=biller, encounter=waiting, version=version, question="Which dose?")
+    answers = {back.questions.get().pk: "601 mg; the pump said so."}
     saved = save_encounter(
         by=nurse, clinic=clinic, client_id=back.client_id, public_id=back.public_id, version=back.version,
-        recorded=with_dose(sarah, 601),
+        recorded=replace(with_dose(sarah, 601), answers=answers),
     )  # fmt: skip
-    again = hand_to_billing(by=nurse, encounter=saved, version=saved.version)
+    again = hand_to_billing(by=nurse, encounter=saved, version=saved.version, attested=True)
     before = everything()
     with pytest.raises(Stale):
         approving(biller, again, version=version, content_hash=shown)

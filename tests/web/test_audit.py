@@ -97,6 +97,7 @@ def set_the_scene(house: House) -> None:
     hold(by=house.people[BILLING], encounter=house.returned, reason="Waits for the pharmacy.")
     expired = Vial.objects.filter(administration__encounter__in=(house.returned, house.draft))
     expired.update(expires=date(2026, 1, 31))
+    house.returned.questions.update(answer="It was in the second fridge.")
     finding = warned(house, house.returned)
     skip_finding(by=house.people[BILLING], encounter=house.returned, finding=finding, reason="Relabelled.")
 
@@ -119,7 +120,7 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
     ),
     "hand over": (
         lambda house, rules, sarah: hand_to_billing(
-            by=house.people[NURSE], encounter=house.returned, version=house.returned.version
+            by=house.people[NURSE], encounter=house.returned, version=house.returned.version, attested=True
         ),
         ["encounter.hand_over"],
     ),

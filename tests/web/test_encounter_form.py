@@ -231,10 +231,18 @@ def test_handing_over_again_answers_the_question(at_the_chair, nurse, biller, st
     html = at_the_chair.get(address(stored)).content.decode()
     assert "Was the stop at 11:30 or 11:50?" in html
     assert "D. Reyes" in html
-    at_the_chair.post(address(stored), sent("hand-over", version=current.version, d1__stop="1150"))
+    silent = at_the_chair.post(
+        address(stored), sent("hand-over", version=current.version, d1__stop="1150"), follow=True
+    ).content.decode()
+    assert Encounter.objects.get().state == "draft"
+    assert 'href="#answer-a"' in silent
+    assert 'href="#attest"' in silent
+    body = sent("hand-over", version=current.version + 1, d1__stop="1150")
+    at_the_chair.post(address(stored), {**body, "answer-a": "11:50, by the pump.", "attest": "yes"})
     done = Encounter.objects.get()
     assert done.state == "with_billing"
-    assert done.questions.get().answered_at is not None
+    question = done.questions.get()
+    assert (question.answer, question.answered_by) == ("11:50, by the pump.", nurse)
 
 
 # Once and only once --------------------------------------------------------------------------------------------------

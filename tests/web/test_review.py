@@ -233,7 +233,8 @@ def test_billing_counts_its_lists(billing: Client, make: Make, thirty: Payer, bi
     approve(billing, done, form_of(page(billing, done)))
     back = make("MRN-6")
     returned = return_to_nurse(by=biller, encounter=back, version=back.version, question="Which lot?")
-    hand_to_billing(by=biller, encounter=returned, version=returned.version)
+    returned.questions.update(answer="The second one.")
+    hand_to_billing(by=biller, encounter=returned, version=returned.version, attested=True)
 
     response = billing.get("/encounters/")
     assert {view.name: view.count for view in response.context["views"]} == {
@@ -511,9 +512,11 @@ def test_a_question_goes_to_the_nurse_and_comes_back(billing: Client, make: Make
 
     again = encounter_for(nurse, encounter.public_id)
     assert again is not None
-    hand_to_billing(by=nurse, encounter=again, version=again.version)
+    again.questions.update(answer="Yes, <11:30>.")
+    hand_to_billing(by=nurse, encounter=again, version=again.version, attested=True)
     shown = page(billing, encounter)
-    assert "Handed to billing again" in shown.text
+    assert "Yes, &lt;11:30&gt;." in shown.text
+    assert "I, L. Ames, RN, made this late entry on " in shown.text
     assert [deed.what for deed in shown.context["history"]][2:] == [
         "returned it to the nurse with a question", "handed it to billing",
     ]  # fmt: skip
