@@ -245,7 +245,7 @@ def _concurrent(service: Service, rules: Rules, claim: Claim, findings: Findings
     text = f"{service.drug.label} ran beside another drug on the same access. This is reported once an encounter."
     because = [*_readings(service), claim.rule("concurrent_infusion", text)]
     if reading.minutes:
-        enough = f"They ran together for {counted(shared, 'minute')}, and {reading.whose} asks for {reading.minutes}."
+        enough = f"{reading.whose} asks for {counted(reading.minutes, 'shared minute')}, and they share {shared}."
         because.append(_from(reading, enough))
     first = not any(code == CONCURRENT for code, _ in claim.parts)
     claim.add(CONCURRENT, Part(int(first), service.ids, whole_minutes(length(service.running)), because))
@@ -347,8 +347,9 @@ def _bag_change(service: Service) -> list[Because]:
     return [
         _from(
             reading,
-            f"{counted(service.bag_change_minutes, 'minute')} between bags count as running: {reading.whose} counts a "
-            f"change of bags of up to {reading.words}. Without that it ran {counted(without, 'minute')}.",
+            f"{reading.whose} counts a change of bags of up to {reading.words} as running: here "
+            f"{counted(service.bag_change_minutes, 'minute')} in all. Without them it ran "
+            f"{counted(without, 'minute')}.",
         )
         for reading in service.readings
         if reading.name == "bag_change_minutes"

@@ -20,11 +20,12 @@ from infusion.services.ndc import NdcShares
 from infusion.services.record import Given
 from infusion.services.reference import Drug, Reference
 from infusion.services.words import counted, plain
-from payers.policy import DISCARD_REASONS, Rules
+from payers.policy import DISCARD_REASONS, Reading, Rules
 
 NOTHING = Decimal(0)
 NOMINAL_CHARGE = Decimal("0.01")
 MOST_SIZES_TRIED = 20_000
+DOSINGS = {"fixed": "has a fixed dose", "weight": "is dosed by weight", "variable": "is dosed by need"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class DrugRules:
         if pool.kinds != {True}:
             if len(pool.kinds) > 1:
                 self.findings.add("vials.kinds_mixed", administration=pool.ids[0], field="vials", what=pool.drug.label)
-            return self._plain_line(pool, "multi_dose", f"{pool.drug.label} came from a multi-dose vial")
+            return self._multi_dose_lines(pool)
         return self._single_dose_lines(pool)
 
     # Does the record hold together? ---------------------------------------------------------------------------------
@@ -235,42 +236,100 @@ class DrugRules:
         if not nominal:
             return []
         text = f"{reading.whose} wants a drug that the site did not buy on the claim at a nominal charge."
-        because = [self._administered(pool), Because(reading.name, text, reading.source, reading)]
+        because = [self._administered(pool), _from(reading, text)]
         return self._split(pool, units_up(pool.administered, pool.drug), (), because, pool.administered, NOMINAL_CHARGE)
 
     def _plain_line(self, pool: Pool, rule: str, text: str) -> list[ServiceLine]:
         because = [self._administered(pool), self._rule(rule, f"{text}: no JW, no JZ, and discard is not billed.")]
         return self._split(pool, units_up(pool.administered, pool.drug), (), because, pool.administered)
 
-    def _single_dose_lines(self, pool: Pool) -> list[ServiceLine]:
-        administered_units = units_up(pool.administered, pool.drug)
+    def _multi_dose_lines(self, pool: Pool) -> list[ServiceLine]:
         discard = pool.discarded(*self._billable_reasons(pool))
-        opened_units = units_down(pool.opened, pool.drug)
-        discarded_units = max(0, min(units_down(discard, pool.drug), opened_units - administered_units))
-        if not discarded_units:
-            return self._nothing_discarded(pool, administered_units, discard)
+        units = _discarded_units(pool, discard)
+        if units and len(pool.kinds) == 1:
+            reading = self.rules.read("billable_discard_containers", pool.drug.code)
+            if reading.value == "all":
+                text = f"{reading.whose} takes discarded drug from multi-dose containers too."
+                return self._lines_with_discard(pool, discard, units, [_from(reading, text)])
+        return self._plain_line(pool, "multi_dose", f"{pool.drug.label} came from a multi-dose vial")
+
+    def _single_dose_lines(self, pool: Pool) -> list[ServiceLine]:
+        discard = pool.discarded(*self._billable_reasons(pool))
+        units = _discarded_units(pool, discard)
+        if not units:
+            return self._nothing_discarded(pool, units_up(pool.administered, pool.drug), discard)
+        return self._lines_with_discard(pool, discard, units, [])
+
+    def _lines_with_discard(
+        self, pool: Pool, discard: Decimal, discarded_units: int, why: list[Because]
+    ) -> list[ServiceLine]:
+        administered_units = units_up(pool.administered, pool.drug)
         reading = self.rules.read("discarded_drug", pool.drug.code)
         administered = self._administered(pool)
+        how = [*self._kinds_that_count(pool, discard), *why]
+        billed = reading.value != "not_billed"
+        if billed:
+            billed, scope = self._dosing_that_counts(pool)
+            how += scope
+        if not billed:
+            if reading.value == "not_billed":
+                text = (
+                    f"{plain(discard)} mg were discarded, and {reading.whose} does not bill discarded drug, so there "
+                    "is no JW line and no modifier."
+                )
+                how.append(_from(reading, text))
+            return self._split(pool, administered_units, (), [administered, *how], pool.administered)
         wasted = self._discarded(pool, discard, discarded_units)
-        kinds = self._kinds_that_count(pool, discard)
-        if reading.value == "separate_line":
-            text = f"{reading.whose} takes discarded drug on its own line with JW, and the dose then without modifier."
-            how = [*kinds, Because(reading.name, text, reading.source, reading)]
-            return [
-                *self._split(pool, administered_units, (), [administered, *how], pool.administered),
-                *self._split(pool, discarded_units, ("JW",), [wasted, *how], discard, after=pool.administered),
-            ]
+        capped_units, cap = self._capped(pool, discarded_units)
+        if capped_units < discarded_units:
+            discard, discarded_units = min(discard, capped_units * pool.drug.billing_unit), capped_units
         if reading.value == "combined_line":
             text = f"{reading.whose} takes the dose and the discarded drug together on one line, without modifier."
-            how = [*kinds, Because(reading.name, text, reading.source, reading)]
-            total = pool.administered + discard
-            return self._split(pool, administered_units + discarded_units, (), [administered, wasted, *how], total)
-        text = (
-            f"{plain(discard)} mg were discarded, and {reading.whose} does not bill discarded drug, so there is no JW "
-            "line and no modifier."
+            why = [administered, wasted, *how, *cap, _from(reading, text)]
+            return self._split(pool, administered_units + discarded_units, (), why, pool.administered + discard)
+        text = f"{reading.whose} takes discarded drug on its own line with JW, and the dose then without modifier."
+        how.append(_from(reading, text))
+        return [
+            *self._split(pool, administered_units, (), [administered, *how], pool.administered),
+            *self._split(pool, discarded_units, ("JW",), [wasted, *cap, *how], discard, after=pool.administered),
+        ]
+
+    def _dosing_that_counts(self, pool: Pool) -> tuple[bool, list[Because]]:
+        """Whether the payer takes discard of a drug dosed in this way, and why."""
+        reading = self.rules.read("billable_discard_drugs", pool.drug.code)
+        if reading.value == "all":
+            return True, []
+        dosing = DOSINGS.get(pool.drug.dosing, "has no dosing in the tables")
+        takes = f"{reading.whose} takes discard of a drug without a fixed dose alone"
+        if pool.drug.dosing in ("weight", "variable"):
+            return True, [_from(reading, f"{takes}, and {pool.drug.name} {dosing}.")]
+        self.findings.add(
+            "waste.fixed_dose" if pool.drug.dosing else "waste.dosing_unknown",
+            administration=pool.ids[0],
+            field="discards",
+            what=pool.drug.name if pool.drug.dosing else pool.drug.label,
+            payer=reading.whose,
         )
-        how = [*kinds, Because(reading.name, text, reading.source, reading)]
-        return self._split(pool, administered_units, (), [administered, *how], pool.administered)
+        return False, [_from(reading, f"{takes}; {pool.drug.name} {dosing}, so there is no JW line and no modifier.")]
+
+    def _capped(self, pool: Pool, units: int) -> tuple[int, list[Because]]:
+        """The discarded units that the payer takes, and why they are fewer."""
+        reading = self.rules.read("maximum_discarded_units", pool.drug.code)
+        smallest = min(container.amount for container in pool.drug.containers)
+        most = units_down(smallest, pool.drug)
+        if reading.value == "none" or units <= most:
+            return units, []
+        self.findings.add(
+            "waste.above_limit",
+            administration=pool.ids[0],
+            field="discards",
+            units=units - most,
+            what=pool.drug.name,
+            payer=reading.whose,
+            most=most,
+        )
+        text = f"{reading.whose} takes no more discard than the smallest vial of {plain(smallest)} mg holds: "
+        return most, [_from(reading, f"{text}{counted(most, 'unit')} of the {units}.")]
 
     def _nothing_discarded(self, pool: Pool, units: int, discard: Decimal) -> list[ServiceLine]:
         reading = self.rules.read("zero_discard_modifier", pool.drug.code)
@@ -290,7 +349,7 @@ class DrugRules:
         because = [
             self._administered(pool),
             *self._kinds_that_count(pool, discard),
-            Because(reading.name, text, reading.source, reading),
+            _from(reading, text),
         ]
         return self._split(pool, units, modifiers, because, pool.administered)
 
@@ -305,7 +364,7 @@ class DrugRules:
             f"Of {plain(recorded)} mg discarded {plain(discard)} may be billed: {reading.whose} takes this kind of "
             f"discard alone: {kinds}."
         )
-        return [Because(reading.name, text, reading.source, reading)]
+        return [_from(reading, text)]
 
     def _administered(self, pool: Pool) -> Because:
         unit = pool.drug.billing_unit
@@ -339,7 +398,7 @@ class DrugRules:
         most = reading.value if isinstance(reading.value, int) else units
         if units > most:
             text = f"{reading.whose} takes at most {counted(most, 'unit')} on a line; the rest follows on further ones."
-            because = [*because, Because(reading.name, text, reading.source, reading)]
+            because = [*because, _from(reading, text)]
         shares = NdcShares(pool.drug, [vial for each in pool.given for vial in each.administration.vials])
         shares.skip(after)
         lines = []
@@ -362,6 +421,16 @@ class DrugRules:
                 )
             )
         return lines
+
+
+def _from(reading: Reading, text: str) -> Because:
+    return Because(reading.name, text, reading.source, reading)
+
+
+def _discarded_units(pool: Pool, discard: Decimal) -> int:
+    """Billable discard in whole units, never more than the labels leave beside the dose."""
+    room = units_down(pool.opened, pool.drug) - units_up(pool.administered, pool.drug)
+    return max(0, min(units_down(discard, pool.drug), room))
 
 
 def units_up(amount: Decimal, drug: Drug) -> int:

@@ -94,8 +94,8 @@ WARNINGS = {
     "vials.kinds_mixed": "{what} came from single-dose and multi-dose vials, so no discard is billed and no JZ is set.",
     "vials.size_unknown": "{amount} mg is not a known vial size of {what}. Check the label.",
     "vials.smaller_available": "{what}: vials with {best} mg in all would have done, and {opened} mg were opened.",
-    "waste.dosing_unknown": "{payer} takes discard of a drug without a fixed dose alone, and how {what} is dosed is not "
-    "in the tables. Its discard is not billed; have the drug's row completed.",
+    "waste.dosing_unknown": "{payer} takes discard of a drug without a fixed dose alone, and how {what} is dosed is "
+    "not in the tables. Its discard is not billed; have the drug's row completed.",
     "waste.line_residual": "{amount} mg of {what} stayed in the line. It was part of the dose, so it is not billed as "
     "discarded.",
     "waste.stopped_early": "{amount} mg of {what} were discarded because the infusion stopped early. Billing it is "
@@ -107,14 +107,15 @@ INFOS = {
     "drug.supplied": "{what} was not bought by the site, so {line}.",
     "hydration.not_counted": "Fluid that {purpose} is not billed as hydration.",
     "hydration.too_short": "{minutes} minutes of hydration count; under {needed} it is not reported.",
-    "infusion.concurrent_too_short": "{what} ran {minutes} minutes beside another drug; {payer} reports nothing for it "
-    "under {needed}.",
+    "infusion.concurrent_too_short": "{payer} asks for {needed} shared minutes of drugs given at the same time. {what} "
+    "shares {minutes}, so it is not reported.",
     "infusion.repeat_too_short": "{what}: the separate order ran {minutes} minutes that count; a repeat of the same "
     "drug earns nothing under {needed}.",
     "push.repeat_not_reported": "{what}: this push repeats a drug already given, and {reason}.",
     "reference.unverified": "What is kept here about {code} is not verified against a primary source.",
     "time.crosses_midnight": "{what} runs past midnight. It is one infusion, dated {on}.",
-    "waste.above_limit": "{units} of {what} are not billed: {payer} takes {most} at most.",
+    "waste.above_limit": "{payer} takes {most} discarded units of {what} at most, so {units} more are not billed.",
+    "waste.fixed_dose": "{payer} takes no discard of a drug with a fixed dose, which {what} has, so it is not billed.",
     "waste.not_billed": "{amount} mg of {what} were discarded ({reason}) and are not billed.",
 }
 

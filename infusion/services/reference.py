@@ -50,7 +50,10 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Drug:
-    """A drug code in one stretch of time. `billing_unit` in mg, `concentration` in mg per mL."""
+    """A drug code in one stretch of time. `billing_unit` in mg, `concentration` in mg per mL.
+
+    `dosing` is fixed, by weight (or body surface) or variable; empty where nobody has said.
+    """
 
     code: str
     name: str
@@ -67,6 +70,8 @@ class Drug:
     brands: tuple[str, ...] = ()
     concentration: Decimal | None = None
     replaced_by: str = ""
+    dosing: str = ""
+    dosing_source: str = ""
     note: str = ""
     label_notes: tuple[str, ...] = ()
 

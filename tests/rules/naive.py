@@ -27,19 +27,21 @@ class Row:
     may_be_complex: bool
     first: str = "0001-01-01"
     last: str = "9999-12-31"
+    fixed_dose: bool = False
+    smallest: str = "300"
 
 
 INTO_VEIN_OR_MUSCLE = ("iv_push", "iv_infusion", "intramuscular")
 DRUGS = {
-    "J2350": Row(1, ("iv_infusion",), False, True, first="2018-01-01"),
-    "J2351": Row(1, ("subcutaneous",), False, True, first="2025-04-01"),
-    "J2919": Row(5, INTO_VEIN_OR_MUSCLE, True, False, first="2024-04-01"),
-    "J2930": Row(125, INTO_VEIN_OR_MUSCLE, True, False, last="2024-03-31"),
-    "J1200": Row(50, INTO_VEIN_OR_MUSCLE, True, False),
-    "J1745": Row(10, ("iv_infusion",), False, True),
-    "J9312": Row(10, ("iv_infusion",), False, True, first="2019-01-01"),
-    "J2323": Row(1, ("iv_infusion",), False, True, first="2008-01-01"),
-    "J3380": Row(1, ("iv_infusion",), False, True, first="2016-01-01"),
+    "J2350": Row(1, ("iv_infusion",), False, True, first="2018-01-01", fixed_dose=True),
+    "J2351": Row(1, ("subcutaneous",), False, True, first="2025-04-01", fixed_dose=True, smallest="920"),
+    "J2919": Row(5, INTO_VEIN_OR_MUSCLE, True, False, first="2024-04-01", smallest="40"),
+    "J2930": Row(125, INTO_VEIN_OR_MUSCLE, True, False, last="2024-03-31", smallest="125"),
+    "J1200": Row(50, INTO_VEIN_OR_MUSCLE, True, False, smallest="50"),
+    "J1745": Row(10, ("iv_infusion",), False, True, smallest="100"),
+    "J9312": Row(10, ("iv_infusion",), False, True, first="2019-01-01", smallest="100"),
+    "J2323": Row(1, ("iv_infusion",), False, True, first="2008-01-01", fixed_dose=True),
+    "J3380": Row(1, ("iv_infusion",), False, True, first="2016-01-01", fixed_dose=True),
 }
 SPLIT_DIAGNOSES = ("G35.A", "G35.B0", "G35.B1", "G35.B2", "G35.C0", "G35.C1", "G35.C2", "G35.D")
 SPLIT_DIAGNOSES_FROM = "2025-10-01"
@@ -56,6 +58,9 @@ BASELINE: Document = {
     "discarded_drug": "separate_line",
     "zero_discard_modifier": "required",
     "billable_discard_reasons": ["vial_remainder", "stopped_early"],
+    "billable_discard_drugs": "all",
+    "billable_discard_containers": "single_dose",
+    "maximum_discarded_units": "none",
     "supplied_drug_line": "none",
     "distinct_site_modifier": "59",
     "home_administration": "visit",
@@ -397,11 +402,12 @@ class Encounter:
         row = DRUGS[drug]
         packaged = row.packaged and self.setting == "hospital_outpatient"
         vials: list[Fraction] = []
-        single_dose = True
+        kinds: set[bool] = set()
         for record in records:
             for vial in record.get("vials") or []:
                 vials += [amount(vial["amount"])] * int(vial.get("count", 1))
-                single_dose = single_dose and vial.get("single_dose") is not False
+                kinds.add(vial.get("single_dose") is not False)
+        single_dose = False not in kinds
         labelled = sum(vials, Fraction(0))
         administered = sum((amount(record["administered"]) for record in records), Fraction(0))
         ordered = sum((amount(record.get("ordered") or record["administered"]) for record in records), Fraction(0))
@@ -424,11 +430,13 @@ class Encounter:
             if single_dose and labelled - min(vials) >= max(ordered, administered):
                 self.errors.add("vials.more_than_needed")
         given_units = whole_units_up(administered, row.unit)
-        if packaged or not single_dose:
+        room = max(whole_units_down(labelled, row.unit) - given_units, 0)
+        discarded_units = min(whole_units_down(billable, row.unit), room)
+        several_doses_too = self.value("billable_discard_containers", drug) == "all"
+        if packaged or (not single_dose and (True in kinds or not several_doses_too or not discarded_units)):
             self.add_line(drug, (), given_units, drug)
             return
-        room = max(whole_units_down(labelled, row.unit) - given_units, 0)
-        self.add_with_discard(drug, given_units, min(whole_units_down(billable, row.unit), room))
+        self.add_with_discard(drug, given_units, discarded_units)
 
     def add_with_discard(self, drug: str, given_units: int, discarded_units: int) -> None:
         if discarded_units == 0:
@@ -436,6 +444,10 @@ class Encounter:
             self.add_line(drug, ("JZ",) if wanted else (), given_units, drug)
             return
         treatment = self.value("discarded_drug", drug)
+        if DRUGS[drug].fixed_dose and self.value("billable_discard_drugs", drug) == "variable_dose":
+            treatment = "not_billed"
+        if self.value("maximum_discarded_units", drug) == "smallest_vial":
+            discarded_units = min(discarded_units, whole_units_down(Fraction(DRUGS[drug].smallest), DRUGS[drug].unit))
         if treatment == "combined_line":
             self.add_line(drug, (), given_units + discarded_units, drug)
         else:

@@ -433,6 +433,9 @@ class Maker:
         rarely: dict[str, list[Any]] = {
             "bag_change_minutes": [0, 1, 5, 10, 15, 30],
             "concurrent_minimum_minutes": [0, 15, 16, 17, 31],
+            "billable_discard_drugs": ["all", "variable_dose"],
+            "billable_discard_containers": ["single_dose", "all"],
+            "maximum_discarded_units": ["none", "smallest_vial"],
         }
         often = ["administration_family", "administration_family", "additional_hour_minimum_minutes"]
         name = self.dice.choice(list(rarely) if self.chance(0.35) else list(choices) + often)

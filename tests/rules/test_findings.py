@@ -41,6 +41,9 @@ UNVERIFIED = PayerPolicy(
         ),
     )
 )
+WITHOUT_DOSING = shipped_reference().with_drugs(
+    replace(row, dosing="", dosing_source="") for row in shipped_reference().drugs["J2350"]
+)
 
 
 def without(record: Document, *names: str) -> Document:
@@ -164,6 +167,9 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
         encounter(infused("J9312", 0, 60, administered="100", vials=[{"amount": "500"}],
                           discards=[{"amount": "400", "reason": "vial_remainder"}])),
         "a1", "vials", "vials with 100 mg in all would have done, and 500 mg were opened"),
+    "waste.dosing_unknown": (
+        under("billable_discard_drugs", "variable_dose", discarding("20", "vial_remainder")), "a1", "discards",
+        "how Ocrelizumab is dosed is not in the tables"),
     "waste.line_residual": (
         encounter(discarding("20", "line_residual")), "a1", "discards.0", "20 mg of ocrelizumab stayed in the line"),
     "waste.stopped_early": (
@@ -177,7 +183,7 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "hydration.too_short": (encounter(hydrated(0, 30)), "a1", "stop", "under 31 it is not reported"),
     "infusion.concurrent_too_short": (
         under("concurrent_minimum_minutes", 21, infused("J2350", 0, 60), infused("J2323", 40, 75)),
-        "a2", "stop", "Natalizumab ran 20 minutes beside another drug"),
+        "a2", "stop", "Natalizumab shares 20, so it is not reported"),
     "infusion.repeat_too_short": (
         encounter(sixty(order="A"), infused("J2350", 60, 90, order="B")), "a2", "stop", "earns nothing under 31"),
     "push.repeat_not_reported": (
@@ -185,6 +191,14 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "reference.unverified": (encounter(infused("J2323", 0, 60)), "a1", "drug", "about J2323 is not verified"),
     "time.crosses_midnight": (
         encounter(infused("J2350", 890, 960)), "a1", "stop", "one infusion, dated 2026-03-10"),
+    "waste.above_limit": (
+        under("maximum_discarded_units", "smallest_vial",
+              infused("J9312", 0, 60, administered="390", vials=[{"amount": "500"}],
+                      discards=[{"amount": "110", "reason": "vial_remainder"}])),
+        "a1", "discards", "10 discarded units of rituximab at most, so 1 more"),
+    "waste.fixed_dose": (
+        under("billable_discard_drugs", "variable_dose", discarding("20", "vial_remainder")), "a1", "discards",
+        "a drug with a fixed dose, which ocrelizumab has"),
     "waste.not_billed": (
         encounter(discarding("20", "broken_or_spilled")), "a1", "discards.0", "(broken or spilled) and are not billed"),
 }  # fmt: skip
@@ -207,7 +221,8 @@ def test_every_code_has_its_row() -> None:
 @pytest.mark.parametrize("code", MESSAGES)
 def test_finding(code: str) -> None:
     document, administration, field, part = TABLE[code]
-    statement = read(document, UNVERIFIED if code == "policy.unverified" else None)
+    reference = WITHOUT_DOSING if code == "waste.dosing_unknown" else None
+    statement = read(document, UNVERIFIED if code == "policy.unverified" else None, reference)
     finding = found(statement, code)
     severity = next(level for level, texts in ((Severity.ERROR, ERRORS), (Severity.WARNING, WARNINGS),
                                                (Severity.INFO, INFOS)) if code in texts)  # fmt: skip

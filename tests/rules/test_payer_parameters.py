@@ -3,15 +3,18 @@
 The last table has one row for each of them: what an override from that day on changes, and that the day before stays.
 """
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
+from infusion.services.reference import shipped_reference
 from payers.policy import BASELINE, Layer, PayerPolicy
 from tests.rules.shorthand import (
     DAY,
     claimed,
+    drugs,
     encounter,
     found,
     hydrated,
@@ -21,7 +24,9 @@ from tests.rules.shorthand import (
     read,
     reasons,
     services,
+    written,
 )
+from tests.rules.test_findings import check_sentence
 
 Document = dict[str, Any]
 
@@ -57,12 +62,12 @@ def test_minutes_of_a_bag_change(longest: int, gap: int, lines: list[str]) -> No
 
 def test_the_reason_says_which_minutes_were_a_bag_change() -> None:
     statement = read(under({"bag_change_minutes": 5}, *two_bags(5)))
-    said = "5 minutes between bags count as running: Given with this encounter counts a change of bags of up to 5"
+    said = "counts a change of bags of up to 5 minutes as running: here 5 minutes in all"
     for line in ("96365 x1", "96366 x1"):
         assert said in reasons(statement, line)
-        assert "Without that it ran 90 minutes" in reasons(statement, line)
+        assert "Without them it ran 90 minutes" in reasons(statement, line)
     assert line_of(statement, "96365").minutes == 95
-    assert "between bags" not in reasons(read(under({"bag_change_minutes": 4}, *two_bags(5))), "96365 x1")
+    assert "change of bags" not in reasons(read(under({"bag_change_minutes": 4}, *two_bags(5))), "96365 x1")
 
 
 def test_a_bag_change_may_make_an_infusion_of_a_push() -> None:
@@ -71,7 +76,7 @@ def test_a_bag_change_may_make_an_infusion_of_a_push() -> None:
     assert services(under({"bag_change_minutes": 3}, *bags)) == ["96365 x1"]
     short = [infused("J2350", 0, 7), infused("J2350", 9, 13)]
     statement = read(under({"bag_change_minutes": 3}, *short))
-    assert "2 minutes between bags count as running" in reasons(statement, "96374 x1")
+    assert "here 2 minutes in all" in reasons(statement, "96374 x1")
 
 
 @pytest.mark.parametrize("pause", [(55, 60), (0, 5)])
@@ -114,11 +119,11 @@ def test_minutes_that_two_drugs_have_to_share(needed: int, shared: int, reported
     document = under({"concurrent_minimum_minutes": needed}, *given)
     assert services(document) == ["96365 x1", "96366 x1", *(["96368 x1"] if reported else [])]
     if needed and reported:
-        assert f"asks for {needed}" in reasons(read(document), "96368 x1")
+        assert f"asks for {needed} shared minutes, and they share {shared}" in reasons(read(document), "96368 x1")
     if not reported:
         message = found(read(document), "infusion.concurrent_too_short").message
-        assert f"ran {shared} minutes beside another drug" in message
-        assert f"under {needed}." in message
+        assert f"asks for {needed} shared minutes" in message
+        assert f"shares {shared}, so" in message
 
 
 def test_a_drug_that_shares_enough_is_reported_beside_one_that_does_not() -> None:
@@ -126,6 +131,114 @@ def test_a_drug_that_shares_enough_is_reported_beside_one_that_does_not() -> Non
     document = under({"concurrent_minimum_minutes": 20, "drugs": {"J3380": {"concurrent_minimum_minutes": 26}}}, *given)
     [line] = [line for line in read(document).lines if line.code == "96368"]
     assert (line.units, line.administrations) == (1, ("a2",))
+
+
+# Discarded drug -----------------------------------------------------------------------------------------------------
+
+
+def part_of(drug: str, given: str, vials: list[str], rest: str, **more: Any) -> Document:
+    """A dose out of these vials, and what was thrown away of the rest."""
+    discards = [{"amount": rest, "reason": "vial_remainder"}] if rest != "0" else []
+    opened = [{"amount": size} | more for size in vials]
+    return infused(drug, 0, 60, administered=given, vials=opened, discards=discards)
+
+
+@pytest.mark.parametrize(
+    ("drug", "given", "vial", "rest", "lines"),
+    [
+        ("J2350", "280", "300", "20", ["J2350 x280"]),  # one dose for everybody
+        ("J2350", "299.5", "300", "0.5", ["J2350 JZ x300"]),  # no unit, so nothing to leave out
+        ("J2350", "300", "300", "0", ["J2350 JZ x300"]),
+        ("J1745", "80", "100", "20", ["J1745 JW x2", "J1745 x8"]),  # by weight
+        ("J2919", "100", "125", "25", ["J2919 JW x5", "J2919 x20"]),  # by need
+    ],
+)
+def test_discard_of_a_fixed_dose_may_be_left_out(drug: str, given: str, vial: str, rest: str, lines: list[str]) -> None:
+    policy = {"billable_discard_drugs": "variable_dose"}
+    assert drugs(under(policy, part_of(drug, given, [vial], rest))) == lines
+    for treatment in ("combined_line", "not_billed"):
+        left_out = under(policy | {"discarded_drug": treatment}, part_of("J2350", "280", ["300"], "20"))
+        assert drugs(left_out) == ["J2350 x280"]
+
+
+def test_the_reason_says_how_the_drug_is_dosed() -> None:
+    policy = {"billable_discard_drugs": "variable_dose"}
+    fixed = read(under(policy, part_of("J2350", "280", ["300"], "20")))
+    assert "ocrelizumab has a fixed dose, so there is no JW line" in reasons(fixed, "J2350 x280")
+    by_weight = read(under(policy, part_of("J1745", "80", ["100"], "20")))
+    assert "infliximab is dosed by weight" in reasons(by_weight, "J1745 JW x2")
+
+
+def test_discard_of_a_drug_whose_dosing_nobody_stated_is_not_billed_and_told() -> None:
+    reference = shipped_reference()
+    [row] = reference.drugs["J1745"]
+    silent = reference.with_drugs([replace(row, dosing="", dosing_source="")])
+    document = under({"billable_discard_drugs": "variable_dose"}, part_of("J1745", "80", ["100"], "20"))
+    statement = read(document, reference=silent)
+    assert [written(line) for line in statement.lines if line.kind == "drug"] == ["J1745 x8"]
+    assert "have the drug's row completed" in found(statement, "waste.dosing_unknown").message
+    check_sentence(found(statement, "waste.dosing_unknown").message)
+    assert "waste.dosing_unknown" not in {finding.code for finding in read(document).findings}
+
+
+@pytest.mark.parametrize(
+    ("given", "rest", "baseline", "all_containers"),
+    [
+        ("300", "0", ["J2350 x300"], ["J2350 x300"]),  # never JZ
+        ("299.5", "0.5", ["J2350 x300"], ["J2350 x300"]),
+        ("299", "1", ["J2350 x299"], ["J2350 JW x1", "J2350 x299"]),
+        ("280", "20", ["J2350 x280"], ["J2350 JW x20", "J2350 x280"]),
+        ("280", "10", ["J2350 x280"], ["J2350 JW x10", "J2350 x280"]),  # 10 mg still in the vial
+    ],
+)
+def test_discard_from_a_multi_dose_container(
+    given: str, rest: str, baseline: list[str], all_containers: list[str]
+) -> None:
+    dose = part_of("J2350", given, ["300"], rest, single_dose=False)
+    assert drugs(encounter(dose)) == baseline
+    taken = under({"billable_discard_containers": "all"}, dose)
+    assert drugs(taken) == all_containers
+    if len(all_containers) > 1:
+        assert "from multi-dose containers too" in reasons(read(taken), all_containers[0])
+
+
+def test_discard_from_two_kinds_of_containers_is_not_told_apart() -> None:
+    mixed = infused("J2350", 0, 60, administered="580", discards=[{"amount": "20", "reason": "vial_remainder"}],
+                    vials=[{"amount": "300"}, {"amount": "300", "single_dose": False}])  # fmt: skip
+    document = under({"billable_discard_containers": "all"}, mixed)
+    assert drugs(document) == ["J2350 x580"]
+    assert found(read(document), "vials.kinds_mixed")
+
+
+@pytest.mark.parametrize(
+    ("given", "rest", "units", "above"),
+    [
+        ("410", "90", 9, 0),
+        ("400", "100", 10, 0),  # the smallest vial holds 100 mg, 10 units
+        ("391", "109", 10, 0),
+        ("390", "110", 10, 1),
+        ("300", "200", 10, 10),
+    ],
+)
+def test_discarded_units_up_to_the_smallest_vial(given: str, rest: str, units: int, above: int) -> None:
+    document = under({"maximum_discarded_units": "smallest_vial"}, part_of("J9312", given, ["500"], rest))
+    statement = read(document)
+    line = line_of(statement, "J9312", ["JW"])
+    assert line.units == units
+    said = [finding.message for finding in statement.findings if finding.code == "waste.above_limit"]
+    assert len(said) == bool(above)
+    if above:
+        assert f"takes 10 discarded units of rituximab at most, so {above} more" in said[0]
+        assert f"10 units of the {units + above}" in reasons(statement, f"J9312 JW x{units}")
+    together = dict(document["policy"], discarded_drug="combined_line")
+    dose = -(-int(given) // 10)
+    assert drugs(document | {"policy": together}) == [f"J9312 x{dose + units}"]
+
+
+def test_discard_above_the_limit_has_no_quantity_either() -> None:
+    dose = part_of("J9312", "300", ["500"], "200", ndc="50242-0053-06")
+    statement = read(under({"maximum_discarded_units": "smallest_vial"}, dose))
+    assert [str(each.quantity) for each in line_of(statement, "J9312", ["JW"]).ndcs] == ["10.000"]  # 100 mg at 10 mg/mL
 
 
 # Days of an override ------------------------------------------------------------------------------------------------
@@ -144,6 +257,12 @@ DATED: list[tuple[str, Any, Document, list[Document], list[str], list[str]]] = [
      ["96365 x1", "96366 x1", "J2350 JZ x600"]),
     ("concurrent_minimum_minutes", 16, {}, [infused("J2350", 0, 60), infused("J2323", 55, 72)],
      ["96365 x1", "96368 x1", "J2323 JZ x300", "J2350 JZ x300"], ["96365 x1", "J2323 JZ x300", "J2350 JZ x300"]),
+    ("billable_discard_drugs", "variable_dose", {}, [part_of("J2350", "280", ["300"], "20")],
+     ["96365 x1", "J2350 JW x20", "J2350 x280"], ["96365 x1", "J2350 x280"]),
+    ("billable_discard_containers", "all", {}, [part_of("J2350", "280", ["300"], "20", single_dose=False)],
+     ["96365 x1", "J2350 x280"], ["96365 x1", "J2350 JW x20", "J2350 x280"]),
+    ("maximum_discarded_units", "smallest_vial", {}, [part_of("J9312", "300", ["500"], "200")],
+     ["96365 x1", "J9312 JW x20", "J9312 x30"], ["96365 x1", "J9312 JW x10", "J9312 x30"]),
 ]  # fmt: skip
 
 

@@ -319,10 +319,12 @@ def test_without_a_stop_nothing_given_by_vein_has_a_line(document: Document, ind
 # A parameter may take a line away altogether; then one of these says so.
 TOLD_INSTEAD = {
     "missing_stop_time": {"time.stop_missing", "time.counted_as_push"},
+    "infusion_minimum_minutes": {"push.repeat_not_reported"},
     "hydration_minimum_minutes": {"hydration.too_short"},
     "concurrent_minimum_minutes": {"infusion.concurrent_too_short"},
     "additional_hour_minimum_minutes": {"infusion.repeat_too_short"},
     "home_administration": {"visit.missing"},
+    "billable_discard_drugs": {"waste.fixed_dose"},
     "supplied_drug_line": {"drug.supplied"},
     "administration_family": {"time.concurrent_complex"},
 }
@@ -342,6 +344,9 @@ OTHER_VALUES: list[tuple[str, Any]] = [
     ("zero_discard_modifier", "not_used"),
     ("billable_discard_reasons", []),
     ("billable_discard_reasons", ["vial_remainder", "line_residual"]),
+    ("billable_discard_drugs", "variable_dose"),
+    ("billable_discard_containers", "all"),
+    ("maximum_discarded_units", "smallest_vial"),
     ("supplied_drug_line", "nominal_charge"),
     ("distinct_site_modifier", "XS"),
     ("home_administration", "infusion"),

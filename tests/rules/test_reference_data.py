@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from infusion.services.drug import DOSINGS
+
 FOLDER = Path(__file__).parents[2] / "infusion" / "services" / "reference_data"
 
 Row = dict[str, Any]
@@ -168,6 +170,8 @@ def test_drug_row_is_complete(row: Row) -> None:
     assert set(row["routes"]) <= ROUTES
     assert type(row["hospital_packaged"]) is bool
     assert type(row["may_be_complex"]) is bool
+    assert row["dosing"] in DOSINGS
+    assert row["dosing_source"] in SOURCES
     assert all(isinstance(note, str) for note in row.get("label_notes", []))
     assert isinstance(row.get("label_notes", []), list)
 
