@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from infusion.admin import people
 from infusion.views.chairs import begin, chair, chairs
 from infusion.views.encounters import encounter, new_encounter
+from infusion.views.fees import fees, load, schedule, withdraw
 from infusion.views.home import encounters
 from infusion.views.kept import keep, session, throw_away
 from infusion.views.orders import new_order, orders, take_off
@@ -42,5 +43,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("orders/", orders, name="orders"),
     path("orders/new/", new_order, name="order-new"),
     path("orders/<uuid:public_id>/take-off/", take_off, name="order-take-off"),
+    path("fees/", fees, name="fees"),
+    path("fees/load/", load, name="fee-load"),
+    path("fees/<uuid:public_id>/", schedule, name="fee-schedule"),
+    path("fees/<uuid:public_id>/withdraw/", withdraw, name="fee-withdraw"),
     path("payers/", include("payers.urls")),
 ]

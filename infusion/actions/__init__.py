@@ -28,10 +28,13 @@ from infusion.actions.encounters import (
     save_encounter,
     warning_key,
 )
+from infusion.actions.fees import FeesInTheWay, NewFees, load_fees, withdraw_fees
 from infusion.actions.working_copy import drop_copies_of, drop_copy, keep_copy
 
 __all__ = [
+    "FeesInTheWay",
     "Late",
+    "NewFees",
     "Ordered",
     "Recorded",
     "Refused",
@@ -50,6 +53,7 @@ __all__ = [
     "hand_to_billing",
     "hold",
     "keep_copy",
+    "load_fees",
     "place_order",
     "release",
     "return_to_nurse",
@@ -59,4 +63,5 @@ __all__ = [
     "undo_tap",
     "void",
     "warning_key",
+    "withdraw_fees",
 ]

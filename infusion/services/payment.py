@@ -163,10 +163,8 @@ def why_implausible(rate: Rate, limits: Sequence[PaymentLimit], on: date) -> str
         for name, figure in figures:
             apart = "" if figure is None else times_apart(figure, yardstick.dollars)
             if figure is not None and apart:
-                return (
-                    f"{dollars(figure)} {name} is {apart} the {dollars(yardstick.dollars)} that Medicare pays at most. "
-                    "It may be for a vial, a dose or a year."
-                )
+                limit = f"{dollars(yardstick.dollars)} that Medicare pays at most ({yardstick.first_day:%B %Y})"
+                return f"{dollars(figure)} {name} is {apart} the {limit}. It may be for a vial, a dose or a year."
     if rate.median is not None and (apart := times_apart(rate.rate, rate.median)):
         return f"{dollars(rate.rate)} a unit is {apart} its own median of {dollars(rate.median)}."
     return ""

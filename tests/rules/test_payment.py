@@ -152,7 +152,7 @@ def test_without_quartiles_nothing_is_said_about_them() -> None:
 def test_the_published_figures_for_a_milligram_are_not_believed(figure: str, times: str) -> None:
     # 663.67 / 60.97 = 10.9 and 2429.16 / 60.97 = 39.8, where Medicare pays about 60 dollars.
     told = why_implausible(rate("J2350", figure), LIMITS, JULY)
-    assert f"{times} the $60.97 that Medicare pays at most" in told
+    assert f"{times} the $60.97 that Medicare pays at most (July 2026)" in told
     assert len(told) <= 200, "or it does not fit its column"
 
 

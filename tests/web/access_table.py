@@ -78,6 +78,11 @@ TABLE: dict[str, Cells] = {
     "orders": read(NURSES),
     "order-new": read_and_write(NURSES),
     "order-take-off": write(NURSES),
+    # Fees
+    "fees": read(DESK),
+    "fee-schedule": read(DESK),
+    "fee-load": read_and_write(ADMINS),
+    "fee-withdraw": write(ADMINS),
     # Payers
     "payers:list": read(DESK),
     "payers:add": read_and_write(ADMINS),

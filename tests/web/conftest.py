@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -20,9 +21,10 @@ from django.test import Client
 
 from infusion import idle
 from infusion.access import ADMIN, BILLING, NURSE
-from infusion.actions import Recorded, approve, hand_to_billing, return_to_nurse, save_encounter
-from infusion.models import Clinic, Encounter, User
+from infusion.actions import NewFees, Recorded, approve, hand_to_billing, load_fees, return_to_nurse, save_encounter
+from infusion.models import Clinic, Encounter, FeeSchedule, User
 from infusion.selectors import review_of
+from infusion.services.payment import Rate
 from payers.actions import Departure, draft_override, publish_override
 from payers.models import Payer, PolicyOverride
 from tests.web.access_table import NO_CLINIC, NO_ROLE, SUPERUSER, VISITOR
@@ -112,7 +114,16 @@ def rules(medicare: Payer, admin_user: User) -> dict[str, PolicyOverride]:
 
 
 @pytest.fixture
-def values(house: House, rules: dict[str, PolicyOverride]) -> Callable[[Route], dict[str, object]]:
+def fee_schedule(house: House) -> FeeSchedule:
+    fees = NewFees(
+        payer=house.draft.payer, name="Contract 2026", source="Contract", effective_from=date(2026, 1, 1),
+        effective_until=None, checksum="0" * 64, rates=(Rate(code="J2350", rate=Decimal("60.97")),),
+    )  # fmt: skip
+    return load_fees(by=house.people[ADMIN], clinic=house.clinic, fees=fees)
+
+
+@pytest.fixture
+def values(house: House, rules: dict[str, PolicyOverride], fee_schedule: FeeSchedule) -> Callable[[Route], dict[str, object]]:
     """What stands in a route's address."""
 
     def of(route: Route) -> dict[str, object]:
@@ -120,8 +131,9 @@ def values(house: House, rules: dict[str, PolicyOverride]) -> Callable[[Route], 
         things: dict[str, object] = {"user": house.people[NURSE].pk, "clinic": house.clinic.pk}
         things["group"] = Group.objects.get(name=NURSE).pk
         thing = next((each for each in things if f"/{each}/" in route.path or f"_{each}_" in route.name), "user")
+        fees = route.path.startswith("fees/")
         return {
-            "public_id": rules["published"].public_id if payer else house.with_billing.public_id,
+            "public_id": rules["published"].public_id if payer else fee_schedule.public_id if fees else house.with_billing.public_id,
             "slug": rules["published"].payer.slug,
             "parameter": rules["published"].parameter,
             "object_id": things[thing],

@@ -32,6 +32,7 @@ from infusion.actions import (
     hand_to_billing,
     hold,
     keep_copy,
+    load_fees,
     place_order,
     release,
     return_to_nurse,
@@ -40,10 +41,13 @@ from infusion.actions import (
     tap,
     undo_tap,
     void,
+    withdraw_fees,
 )
+from infusion.actions.fees import NewFees
 from infusion.audit import AuditEvent, AuditHead
-from infusion.models import Approval, Clinic, Encounter, Order, Skip, User, Vial, WorkingCopy
+from infusion.models import Approval, Clinic, Encounter, FeeSchedule, Order, Skip, User, Vial, WorkingCopy
 from infusion.selectors import encounter_for, review_of
+from infusion.services.payment import Rate
 from infusion.services.findings import Finding
 from payers.actions import Departure, add_payer, draft_override, publish_override, withdraw_override
 from payers.models import Payer, PolicyOverride
@@ -89,8 +93,21 @@ def warned(house: House, encounter: Encounter) -> Finding:
     return next(each for each in review_of(found).statement.warnings if each.code == "vials.expired")
 
 
+def some_fees(first_day: date = date(2026, 1, 1), **more: Any) -> NewFees:
+    given: dict[str, Any] = {"payer": None, "effective_until": None, "checksum": "0" * 64, **more}
+    rates = (Rate(code="J2350", rate=Decimal("60.97")),)
+    return NewFees(name="Charges", source="Contract", effective_from=first_day, rates=rates, **given)
+
+
+def loaded(house: House) -> FeeSchedule:
+    """The payer's schedule: loaded by the first call, and only found by the next ones."""
+    fees = some_fees(payer=house.draft.payer, public_id=UUID(int=7))
+    return load_fees(by=house.people[ADMIN], clinic=house.clinic, fees=fees)
+
+
 def set_the_scene(house: House) -> None:
     """What the writes at the chair and at the desk begin with, so that a write itself is one action."""
+    loaded(house)
     placed(house, 1)
     begun(house, 2)
     tapped(house, 3)
@@ -205,6 +222,21 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
             by=house.people[NURSE], encounter=house.draft, item="access_site", text="left forearm"
         ),
         ["encounter.document"],
+    ),
+    "load fees": (
+        lambda house, rules, sarah: load_fees(by=house.people[ADMIN], clinic=house.clinic, fees=some_fees()),
+        ["fees.load"],
+    ),
+    "load the fees that follow": (
+        lambda house, rules, sarah: load_fees(
+            by=house.people[ADMIN], clinic=house.clinic, end_previous=True,
+            fees=some_fees(date(2027, 1, 1), payer=house.draft.payer, checksum="1" * 64),
+        ),
+        ["fees.end", "fees.load"],
+    ),
+    "withdraw fees": (
+        lambda house, rules, sarah: withdraw_fees(by=house.people[ADMIN], schedule=loaded(house), reason="Wrong."),
+        ["fees.withdraw"],
     ),
     "add a payer": (
         lambda house, rules, sarah: add_payer(by=house.people[ADMIN], slug="new", name="New"),
