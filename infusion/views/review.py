@@ -30,6 +30,7 @@ from infusion.services.findings import Finding
 from infusion.services.lines import Statement
 from infusion.services.words import counted, plain
 from infusion.timeline import Timeline, draw_timeline
+from infusion.views.expected import expected_view
 from infusion.views.few_words import ACKNOWLEDGED
 from infusion.views.home import DESK, Row, View, drug_label, drugs_of, row_of, strip, worklist_of
 from infusion.views.preview import Figure, LineView, line_view
@@ -192,6 +193,7 @@ def page(request: HttpRequest, encounter: Encounter, sent: Tried) -> HttpRespons
         "given": [given_of(each, encounter) for each in shown.facts.administrations],
         "documentation": checklist_of(encounter, shown.facts),
         "questions": encounter.questions.all(),
+        "expected": expected_view(encounter, shown.statement),
         "history": history_of(encounter),
         "rules_url": reverse("payers:detail", args=[encounter.payer.slug]),
         "sent": sent,

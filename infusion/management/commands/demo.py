@@ -31,6 +31,7 @@ from infusion.actions import (
     tap,
     warning_key,
 )
+from infusion.management.demo_fees import load_demo_fees
 from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
 from infusion.selectors import patient_named, review_of
 from infusion.services.facts import Administration, Discard, Pause, Vial
@@ -206,6 +207,8 @@ class Command(BaseCommand):
         with transaction.atomic():
             made = sum(1 for _ in self.missing())
             seat_today()
+            for clinic in Clinic.objects.filter(name__in=CLINICS):
+                load_demo_fees(User.objects.filter(clinic=clinic, groups__name=ADMIN).first(), clinic)
         if options["verbosity"] > 0:
             self.stdout.write(f"The demo is complete; {made} encounters were added now.")
 
