@@ -28,12 +28,14 @@ INK, MUTED, RULE, SHADE = (colors.HexColor(each) for each in ("#1b1b1b", "#565c6
 TEXT = ParagraphStyle("text", fontName="Helvetica", fontSize=9, leading=11.5, textColor=INK)
 NUMBER = ParagraphStyle("number", parent=TEXT, alignment=TA_RIGHT)
 SMALL = ParagraphStyle("small", parent=TEXT, fontSize=8, leading=10, textColor=MUTED)
+NUMBER_BOLD = ParagraphStyle("number-bold", parent=NUMBER, fontName="Helvetica-Bold")
 BOLD = ParagraphStyle("bold", parent=TEXT, fontName="Helvetica-Bold")
 TITLE = ParagraphStyle("title", parent=BOLD, fontSize=16, leading=20)
 HEAD = ParagraphStyle("head", parent=BOLD, fontSize=10.5, leading=13)
 KINDS = {"1": "Original claim", "7": "Replaces claim {}", "8": "Void of claim {}"}
 COLUMNS = ("", "Code", "What it is", "Units", "NDC and quantity", "Charge")
-WIDTHS = [0.6 * inch, 1.0 * inch, 2.2 * inch, 0.6 * inch, 1.9 * inch, 1.0 * inch]
+NUMBERS = ("Units", "Charge")
+WIDTHS = [0.6 * inch, 1.0 * inch, 2.0 * inch, 0.7 * inch, 1.8 * inch, 1.03 * inch]
 
 
 def write(claims: Sequence[Claim], sender: Sender, batch_number: int, written_at: datetime) -> bytes:
@@ -125,10 +127,10 @@ def _heading(claim: Claim) -> Iterator[Flowable]:
 
 
 def _table(claim: Claim) -> Table:
-    rows = [[_paragraph(each, BOLD) for each in COLUMNS]]
+    rows = [[_paragraph(each, NUMBER_BOLD if each in NUMBERS else BOLD) for each in COLUMNS]]
     rows += [_row(line, -1) for line in claim.credits]
     rows += [_row(line, 1) for line in claim.charges]
-    rows.append([_paragraph("Sum", BOLD), "", "", "", "", _paragraph(_dollars(_net(claim)), NUMBER)])
+    rows.append([_paragraph("Sum", BOLD), "", "", "", "", _paragraph(_dollars(_net(claim)), NUMBER_BOLD)])
     table = Table(rows, colWidths=WIDTHS, repeatRows=1, spaceBefore=4)
     table.setStyle(
         TableStyle(
@@ -138,8 +140,8 @@ def _table(claim: Claim) -> Table:
                 ("LINEBELOW", (0, 0), (-1, -2), 0.4, RULE),
                 ("TOPPADDING", (0, 0), (-1, -1), 3),
                 ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
-                ("LEFTPADDING", (0, 0), (-1, -1), 4),
-                ("RIGHTPADDING", (0, 0), (-1, -1), 4),
+                ("LEFTPADDING", (0, 0), (0, -1), 0),
+                ("LEFTPADDING", (4, 0), (4, -1), 16),
             ]
         )
     )

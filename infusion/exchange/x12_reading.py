@@ -16,9 +16,7 @@ import pyx12.x12n_document
 from infusion.exchange.claim import Claim
 
 # The validator would log the values it refuses, and these are names.
-_validator_log = logging.getLogger("pyx12")
-_validator_log.addHandler(logging.NullHandler())
-_validator_log.propagate = False
+logging.getLogger("pyx12").setLevel(logging.CRITICAL + 1)
 
 Sums = dict[tuple[str, ...], Decimal]
 
@@ -87,7 +85,7 @@ def refused(text: str) -> list[str]:
     lines = text.splitlines()
     found = [
         f"{_claim_of(lines, at)}the validator refuses {segment}: {reason}. Correct what it names."
-        for at, segment, reason in _errors(json.loads(answer.getvalue()), 0, "the file")
+        for at, segment, reason in _errors(json.loads(answer.getvalue() or "{}"), 0, "the file")
     ]
     return list(dict.fromkeys(found)) or ["The validator refuses the file and says nothing of why."]
 
