@@ -324,6 +324,27 @@ _ROWS = (
         "UHCNDC1",
     ),
     Parameter(
+        "separate_ndc_lines",
+        "flag",
+        False,
+        "A line for each NDC",
+        "Whether a drug that came from vials of several NDCs has one line for each of them.",
+        "UHCMD",
+    ),
+    Parameter(
+        "administered_lines_per_day",
+        "choice",
+        "any",
+        "Lines for what was given",
+        "How many lines of a drug that was given are paid on one day. JW lines are not counted.",
+        "BNC",
+        choices={
+            "any": "As many as it takes",
+            "one": "One, with all units whatever else would split it",
+            "one_paid": "As many as it takes, and one of them is paid",
+        },
+    ),
+    Parameter(
         "administration_paid",
         "flag",
         True,
@@ -381,7 +402,14 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "prior_authorization_dose_limit",
         "step_therapy",
     ),
-    "Claim": ("ndc_required", "administration_paid", "maximum_units_per_line", "maximum_claim_charge"),
+    "Claim": (
+        "ndc_required",
+        "separate_ndc_lines",
+        "administered_lines_per_day",
+        "administration_paid",
+        "maximum_units_per_line",
+        "maximum_claim_charge",
+    ),
 }
 
 

@@ -15,7 +15,7 @@ from decimal import ROUND_CEILING, Decimal
 from math import gcd
 
 from infusion.services.findings import Findings
-from infusion.services.lines import Because, NdcQuantity, ServiceLine
+from infusion.services.lines import Because, ServiceLine
 from infusion.services.ndc import NdcShares
 from infusion.services.record import Given
 from infusion.services.reference import Drug, Reference
@@ -84,6 +84,23 @@ class Pool:
 def _ordered(each: Given) -> Decimal:
     record = each.administration
     return record.ordered if record.ordered is not None else record.administered or NOTHING
+
+
+@dataclass(slots=True)
+class Portion:
+    """Units of one drug that are still to be put on lines, with the milligrams behind them."""
+
+    units: int
+    amount: Decimal
+    shares: NdcShares
+
+    def next_line(self, most: int, drug: Drug) -> tuple[int, Decimal]:
+        """Take off what fits on a line: its units, and its milligrams."""
+        on_line = min(self.units, most)
+        self.units -= on_line
+        share = min(self.amount, on_line * drug.billing_unit) if self.units else self.amount
+        self.amount -= share
+        return on_line, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,39 +405,74 @@ class DrugRules:
         pool: Pool,
         units: int,
         modifiers: tuple[str, ...],
-        because: list[Because],
+        because: Sequence[Because],
         amount: Decimal,
         charge: Decimal | None = None,
         after: Decimal = NOTHING,
     ) -> list[ServiceLine]:
-        """One line, or several when the payer limits the units on one."""
-        reading = self.rules.read("maximum_units_per_line", pool.drug.code)
-        most = reading.value if isinstance(reading.value, int) else units
-        if units > most:
-            text = f"{reading.whose} takes at most {counted(most, 'unit')} on a line; the rest follows on further ones."
-            because = [*because, _from(reading, text)]
+        """One line, or several when the payer limits the units on one or wants one for each NDC."""
         shares = NdcShares(pool.drug, [vial for each in pool.given for vial in each.administration.vials])
         shares.skip(after)
+        whole = [Portion(units, amount, shares)]
+        portions, why_apart = self._by_ndc(pool, whole[0])
+        most, why_limited = self._most_on_a_line(pool, max(each.units for each in portions))
+        if (why_apart or why_limited) and "JW" not in modifiers:
+            reading = self.rules.read("administered_lines_per_day", pool.drug.code)
+            if reading.value == "one":
+                text = f"{reading.whose} pays one line a day of a drug that was given, so all units stay on this one."
+                portions, most, why_apart, why_limited = whole, units, [], [_from(reading, text)]
+        because = (*because, *why_apart, *why_limited)
         lines = []
-        while units > 0:
-            on_line = min(units, most)
-            units -= on_line
-            share = min(amount, on_line * pool.drug.billing_unit) if units else amount
-            amount -= share
-            ndcs: tuple[NdcQuantity, ...] = shares.take(share)
-            lines.append(
-                ServiceLine(
-                    code=pool.drug.code,
-                    modifiers=modifiers,
-                    units=on_line,
-                    kind="drug",
-                    administrations=pool.ids,
-                    because=tuple(because),
-                    ndcs=ndcs,
-                    charge=charge,
+        for portion in portions:
+            while portion.units > 0:
+                on_line, share = portion.next_line(most, pool.drug)
+                lines.append(
+                    ServiceLine(
+                        code=pool.drug.code,
+                        modifiers=modifiers,
+                        units=on_line,
+                        kind="drug",
+                        administrations=pool.ids,
+                        because=because,
+                        ndcs=portion.shares.take(share),
+                        charge=charge,
+                    )
                 )
-            )
         return lines
+
+    def _most_on_a_line(self, pool: Pool, units: int) -> tuple[int, list[Because]]:
+        reading = self.rules.read("maximum_units_per_line", pool.drug.code)
+        most = reading.value if isinstance(reading.value, int) else units
+        if units <= most:
+            return most, []
+        text = f"{reading.whose} takes at most {counted(most, 'unit')} on a line; the rest follows on further ones."
+        return most, [_from(reading, text)]
+
+    def _by_ndc(self, pool: Pool, whole: Portion) -> tuple[list[Portion], list[Because]]:
+        """A portion for each NDC, where the payer wants that. Units are counted off as the milligrams add up."""
+        by_ndc = whole.shares.apart(whole.amount)
+        if len(by_ndc) < 2:
+            return [whole], []
+        reading = self.rules.read("separate_ndc_lines", pool.drug.code)
+        if reading.value is not True:
+            return [whole], []
+        portions: list[Portion] = []
+        units_so_far, amount_so_far = 0, NOTHING
+        for amount, shares in by_ndc:
+            amount_so_far += amount
+            units = min(whole.units, units_up(amount_so_far, pool.drug)) - units_so_far
+            units_so_far += units
+            if units:
+                portions.append(Portion(units, amount, shares))
+            else:
+                portions[-1].amount += amount
+                portions[-1].shares.left += shares.left
+        portions[-1].units += whole.units - units_so_far
+        portions[-1].amount += whole.amount - amount_so_far
+        text = (
+            f"{reading.whose} takes a line for each NDC. One without a whole unit of its own stays with the one before."
+        )
+        return portions, [_from(reading, text)]
 
 
 def _from(reading: Reading, text: str) -> Because:

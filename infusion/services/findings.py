@@ -76,6 +76,8 @@ WARNINGS = {
     "date_of_service.differs": "The date of service {on} is not the day of the earliest start, {earliest}.",
     "diagnosis.not_accepted": "{payer} accepts other diagnoses for {what}: {accepted}.",
     "diagnosis.unknown": "{code} is not in the diagnosis table here, so its dates could not be checked.",
+    "drug.lines_denied": "{payer} pays one line a day of {what} given, and here are more: {units} units of {code} will "
+    "be denied. Ask the payer how they want it.",
     "drug.not_covered": "{payer} does not cover {what}.",
     "ndc.malformed": "{ndc} is not a usable NDC: without hyphens it needs 11 digits. It is left off the line.",
     "ndc.missing": "{payer} wants an NDC on every drug line, and {what} has none.",

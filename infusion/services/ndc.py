@@ -42,6 +42,17 @@ class NdcShares:
         """Leave out milligrams that another line has listed."""
         self._draw(amount)
 
+    def apart(self, amount: Decimal) -> list[tuple[Decimal, NdcShares]]:
+        """The next `amount` mg by NDC, in the order in which they were recorded. Takes nothing away."""
+        rest = NdcShares(self.drug, ())
+        rest.left = list(self.left)
+        parts: dict[str, tuple[Decimal, NdcShares]] = {}
+        for ndc, size, share in rest._draw(amount):
+            total, part = parts.get(ndc, (Decimal(0), NdcShares(self.drug, ())))
+            part.left.append((ndc, size, share))
+            parts[ndc] = (total + share, part)
+        return list(parts.values())
+
     def take(self, amount: Decimal) -> tuple[NdcQuantity, ...]:
         """The NDCs of the next `amount` mg."""
         drawn: dict[tuple[str, Decimal], Decimal] = {}

@@ -31,6 +31,7 @@ def check_payer(
         _check_coverage(encounter, drug, group, rules, findings)
         _check_vials(drug, group, on, findings)
     _check_ndcs(lines, drugs, rules, findings)
+    _check_lines_of_a_drug(lines, drugs, rules, findings)
     _check_administration_paid(lines, rules, findings)
     _check_daily_limits(lines, on, rules, reference, findings)
     _tell_unverified_rules(lines, rules, findings)
@@ -103,6 +104,20 @@ def _check_ndcs(lines: Sequence[ServiceLine], drugs: dict[str, Drug], rules: Rul
                     field="vials",
                     payer=reading.whose,
                     what=drugs[line.code].name,
+                )
+
+
+def _check_lines_of_a_drug(
+    lines: Sequence[ServiceLine], drugs: dict[str, Drug], rules: Rules, findings: Findings
+) -> None:
+    """Units on more lines of what was given than the payer pays on a day."""
+    for code, drug in drugs.items():
+        units = [line.units for line in lines if line.code == code and "JW" not in line.modifiers]
+        if len(units) > 1:
+            reading = rules.read("administered_lines_per_day", code)
+            if reading.value != "any":
+                findings.add(
+                    "drug.lines_denied", payer=reading.whose, what=drug.name, units=sum(units) - max(units), code=code
                 )
 
 

@@ -70,6 +70,8 @@ BASELINE: Document = {
     "prior_authorization_dose_limit": None,
     "step_therapy": "",
     "ndc_required": False,
+    "separate_ndc_lines": False,
+    "administered_lines_per_day": "any",
     "administration_paid": True,
     "maximum_units_per_line": None,
     "maximum_claim_charge": None,
@@ -385,7 +387,8 @@ class Encounter:
                 self.count_bought(drug, bought)
             if supplied and self.value("supplied_drug_line", drug) == "nominal_charge":
                 milligrams = sum((amount(record["administered"]) for record in supplied), Fraction(0))
-                self.add_line(drug, (), whole_units_up(milligrams, DRUGS[drug].unit), drug)
+                units = whole_units_up(milligrams, DRUGS[drug].unit)
+                self.add_drug_lines(drug, (), units, self.milligrams_by_ndc(drug, supplied, Fraction(0), milligrams))
 
     def has_negative(self, records: Iterable[Document]) -> bool:
         found = False
@@ -434,26 +437,71 @@ class Encounter:
         discarded_units = min(whole_units_down(billable, row.unit), room)
         several_doses_too = self.value("billable_discard_containers", drug) == "all"
         if packaged or (not single_dose and (True in kinds or not several_doses_too or not discarded_units)):
-            self.add_line(drug, (), given_units, drug)
+            given = self.milligrams_by_ndc(drug, records, Fraction(0), administered)
+            self.add_drug_lines(drug, (), given_units, given)
             return
-        self.add_with_discard(drug, given_units, discarded_units)
+        self.add_with_discard(drug, records, given_units, discarded_units, administered, billable)
 
-    def add_with_discard(self, drug: str, given_units: int, discarded_units: int) -> None:
+    def milligrams_by_ndc(
+        self, drug: str, records: list[Document], after: Fraction, milligrams: Fraction
+    ) -> list[Fraction]:
+        """What of a stretch of the opened milligrams lies in vials of each NDC, in the order of the record."""
+        portions: dict[str, Fraction] = {}
+        begin = Fraction(0)
+        for record in records:
+            for vial in record.get("vials") or []:
+                for _ in range(int(vial.get("count", 1))):
+                    end = begin + amount(vial["amount"])
+                    inside = min(end, after + milligrams) - max(begin, after)
+                    known = "50242-0150-01" if drug == "J2350" and amount(vial["amount"]) == 300 else ""
+                    if inside > 0:
+                        ndc = vial.get("ndc") or known
+                        portions[ndc] = portions.get(ndc, Fraction(0)) + inside
+                    begin = end
+        return list(portions.values())
+
+    def add_drug_lines(self, drug: str, modifiers: tuple[str, ...], units: int, portions: list[Fraction]) -> None:
+        """Lines of one drug, one for each NDC if the payer wants that and does not pay a single line a day."""
+        apart = [units]
+        if self.value("separate_ndc_lines", drug) and len(portions) > 1:
+            ends = [sum(portions[: place + 1], Fraction(0)) for place in range(len(portions))]
+            counted = [min(units, whole_units_up(end, DRUGS[drug].unit)) for end in ends[:-1]] + [units]
+            apart = [after - before for before, after in zip([0, *counted], counted, strict=False)]
+        if "JW" not in modifiers and self.value("administered_lines_per_day", drug) == "one":
+            self.lines.append([drug, sorted(modifiers), units])
+            return
+        for part in apart:
+            self.add_line(drug, modifiers, part, drug)
+
+    def add_with_discard(
+        self,
+        drug: str,
+        records: list[Document],
+        given_units: int,
+        discarded_units: int,
+        administered: Fraction,
+        discard: Fraction,
+    ) -> None:
+        given = self.milligrams_by_ndc(drug, records, Fraction(0), administered)
         if discarded_units == 0:
             wanted = self.value("zero_discard_modifier", drug) == "required" and self.day >= NO_DISCARD_MODIFIER_FROM
-            self.add_line(drug, ("JZ",) if wanted else (), given_units, drug)
+            self.add_drug_lines(drug, ("JZ",) if wanted else (), given_units, given)
             return
         treatment = self.value("discarded_drug", drug)
         if DRUGS[drug].fixed_dose and self.value("billable_discard_drugs", drug) == "variable_dose":
             treatment = "not_billed"
         if self.value("maximum_discarded_units", drug) == "smallest_vial":
-            discarded_units = min(discarded_units, whole_units_down(Fraction(DRUGS[drug].smallest), DRUGS[drug].unit))
+            most = whole_units_down(Fraction(DRUGS[drug].smallest), DRUGS[drug].unit)
+            if discarded_units > most:
+                discarded_units, discard = most, min(discard, Fraction(most * DRUGS[drug].unit))
         if treatment == "combined_line":
-            self.add_line(drug, (), given_units + discarded_units, drug)
+            both = self.milligrams_by_ndc(drug, records, Fraction(0), administered + discard)
+            self.add_drug_lines(drug, (), given_units + discarded_units, both)
         else:
-            self.add_line(drug, (), given_units, drug)
+            self.add_drug_lines(drug, (), given_units, given)
         if treatment == "separate_line":
-            self.add_line(drug, ("JW",), discarded_units, drug)
+            wasted = self.milligrams_by_ndc(drug, records, administered, discard)
+            self.add_drug_lines(drug, ("JW",), discarded_units, wasted)
 
     def add_line(self, code: str, modifiers: tuple[str, ...], units: int, drug: str) -> None:
         longest = self.value("maximum_units_per_line", drug)

@@ -345,6 +345,8 @@ class Maker:
                 entry["single_dose"] = True
             if drug == "J2350" and self.chance(0.2):
                 entry["ndc"] = "50242-0150-01"
+            elif drug in ("J1745", "J9312") and self.chance(0.5):
+                entry["ndc"] = self.dice.choice(["11111-1111-11", "22222-2222-22"])
             self.put_vial(holder, entry)
         left = sum(vials, Decimal(0)) - given
         if multiple_dose and self.chance(0.7):
@@ -436,6 +438,8 @@ class Maker:
             "billable_discard_drugs": ["all", "variable_dose"],
             "billable_discard_containers": ["single_dose", "all"],
             "maximum_discarded_units": ["none", "smallest_vial"],
+            "separate_ndc_lines": [True, True, False],
+            "administered_lines_per_day": ["any", "one", "one_paid"],
         }
         often = ["administration_family", "administration_family", "additional_hour_minimum_minutes"]
         name = self.dice.choice(list(rarely) if self.chance(0.35) else list(choices) + often)

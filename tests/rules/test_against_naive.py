@@ -56,6 +56,12 @@ def test_both_readings_agree(seed: int) -> None:
         ("zero_discard_modifier", "not_used"),
         ("distinct_site_modifier", "XS"),
         ("missing_stop_time", "push"),
+        ("bag_change_minutes", 5),
+        ("concurrent_minimum_minutes", 16),
+        ("billable_discard_drugs", "variable_dose"),
+        ("billable_discard_containers", "all"),
+        ("maximum_discarded_units", "smallest_vial"),
+        ("separate_ndc_lines", True),
     ],
 )
 def test_a_misread_baseline_would_be_seen(monkeypatch: pytest.MonkeyPatch, name: str, wrong: Any) -> None:

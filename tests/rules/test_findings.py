@@ -134,6 +134,9 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
         under("accepted_diagnoses", ["G35.A", "G35.D"]), "a1", "drug", "accepts other diagnoses for ocrelizumab"),
     "diagnosis.unknown": (
         encounter(sixty(), diagnoses=["G35.A", "K50.90"]), "", "diagnoses.1", "K50.90 is not in the diagnosis table"),
+    "drug.lines_denied": (
+        encounter(sixty(), policy={"maximum_units_per_line": 200, "administered_lines_per_day": "one_paid"}), "", "",
+        "100 units of J2350 will be denied"),
     "drug.not_covered": (under("drug_covered", False), "a1", "drug", "does not cover ocrelizumab"),
     "ndc.malformed": (encounter(vial_of(ndc="5024215001")), "a1", "vials.0.ndc", "without hyphens it needs 11 digits"),
     "ndc.missing": (

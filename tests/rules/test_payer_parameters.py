@@ -241,6 +241,102 @@ def test_discard_above_the_limit_has_no_quantity_either() -> None:
     assert [str(each.quantity) for each in line_of(statement, "J9312", ["JW"]).ndcs] == ["10.000"]  # 100 mg at 10 mg/mL
 
 
+# Lines of one drug --------------------------------------------------------------------------------------------------
+
+ONE, OTHER = "11111-1111-11", "22222-2222-22"
+
+
+def from_vials(given: str, rest: str, *vials: tuple[str, str]) -> Document:
+    """Infliximab, 10 mg a unit, from 100 mg vials with these amounts and NDCs."""
+    opened = [{"amount": size, "ndc": ndc} for size, ndc in vials]
+    discards = [{"amount": rest, "reason": "vial_remainder"}] if rest != "0" else []
+    return infused("J1745", 0, 60, administered=given, vials=opened, discards=discards)
+
+
+def listed(document: Document) -> list[str]:
+    """Each drug line with its NDCs: "J1745 JZ x10 of 11111111111"."""
+    lines = [line for line in read(document).lines if line.kind == "drug"]
+    return [" and ".join([f"{written(line)} of", *(each.ndc for each in line.ndcs)]).replace("of and", "of")
+            for line in lines]  # fmt: skip
+
+
+A, B = "11111111111", "22222222222"
+
+
+@pytest.mark.parametrize(
+    ("given", "rest", "vials", "lines"),
+    [
+        ("200", "0", [("100", ONE), ("100", ONE)], [f"J1745 JZ x20 of {A}"]),
+        ("200", "0", [("100", ONE), ("100", OTHER)], [f"J1745 JZ x10 of {A}", f"J1745 JZ x10 of {B}"]),
+        # listed again after the other one, and still one line
+        ("300", "0", [("100", ONE), ("100", OTHER), ("100", ONE)], [f"J1745 JZ x20 of {A}", f"J1745 JZ x10 of {B}"]),
+        # 20.1 units are 21, of which the first 10 are of one vial
+        ("201", "99", [("100", ONE), ("100", ONE), ("100", OTHER)],
+         [f"J1745 x20 of {A}", f"J1745 x1 of {B}", f"J1745 JW x9 of {B}"]),
+        ("150", "50", [("100", ONE), ("100", OTHER)],
+         [f"J1745 x10 of {A}", f"J1745 x5 of {B}", f"J1745 JW x5 of {B}"]),
+        # 95 mg are 10 units already, so the 5 mg of the other vial have none of their own
+        ("100", "0", [("95", ONE), ("5", OTHER)], [f"J1745 JZ x10 of {A} and {B}"]),
+        ("101", "0", [("95", ONE), ("6", OTHER)], [f"J1745 JZ x10 of {A}", f"J1745 JZ x1 of {B}"]),
+        # an NDC that is not known is a portion as well
+        ("200", "0", [("100", ""), ("100", OTHER)], ["J1745 JZ x10 of", f"J1745 JZ x10 of {B}"]),
+    ],
+)  # fmt: skip
+def test_a_line_for_each_ndc(given: str, rest: str, vials: list[tuple[str, str]], lines: list[str]) -> None:
+    document = encounter(from_vials(given, rest, *vials))
+    apart = document | {"policy": {"separate_ndc_lines": True}}
+    assert listed(apart) == lines
+    for modifiers in {line.modifiers for line in read(document).lines if line.kind == "drug"}:
+        [together] = [line for line in read(document).lines if (line.code, line.modifiers) == ("J1745", modifiers)]
+        parts = [line for line in read(apart).lines if (line.code, line.modifiers) == ("J1745", modifiers)]
+        assert sum(line.units for line in parts) == together.units
+        quantities = [each.quantity for line in parts for each in line.ndcs]
+        assert sum(quantities) == sum(each.quantity for each in together.ndcs)
+        if len(parts) > 1:
+            assert "takes a line for each NDC" in " ".join(because.text for because in parts[0].because)
+
+
+def test_overfill_that_is_billed_stays_with_the_last_ndc() -> None:
+    """What no vial's label holds has no NDC of its own."""
+    dose = from_vials("200", "0", ("100", ONE), ("100", OTHER))
+    dose["discards"] = [{"amount": "30", "reason": "overfill"}]
+    dose |= {"administered": "150", "discards": [*dose["discards"], {"amount": "50", "reason": "vial_remainder"}]}
+    policy = {"separate_ndc_lines": True, "discarded_drug": "combined_line",
+              "billable_discard_reasons": ["vial_remainder", "overfill"]}  # fmt: skip
+    assert listed(under(policy, dose)) == [f"J1745 x10 of {A}", f"J1745 x10 of {B}"]
+
+
+@pytest.mark.parametrize(
+    ("how", "most", "lines", "denied"),
+    [
+        ("any", 10, [f"J1745 x10 of {A}", f"J1745 x5 of {B}"], None),
+        ("one", 10, [f"J1745 x15 of {A} and {B}"], None),
+        ("one_paid", 10, [f"J1745 x10 of {A}", f"J1745 x5 of {B}"], 5),
+        ("one_paid", 9, [f"J1745 x9 of {A}", f"J1745 x1 of {A}", f"J1745 x5 of {B}"], 6),
+        ("one", 9, [f"J1745 x15 of {A} and {B}"], None),
+    ],
+)
+def test_lines_of_what_was_given_on_one_day(how: str, most: int, lines: list[str], denied: int | None) -> None:
+    policy = {"separate_ndc_lines": True, "maximum_units_per_line": most, "administered_lines_per_day": how}
+    document = under(policy, from_vials("150", "50", ("100", ONE), ("100", OTHER)))
+    # Discarded drug is not counted: its line may follow, and may be split.
+    assert listed(document) == [*lines, f"J1745 JW x5 of {B}"]
+    messages = [each.message for each in read(document).findings if each.code == "drug.lines_denied"]
+    assert len(messages) == (denied is not None)
+    if denied:
+        assert f"{denied} units of J1745 will be denied" in messages[0]
+    if how == "one":
+        assert "all units stay on this one" in reasons(read(document), "J1745 x15")
+
+
+@pytest.mark.parametrize(("most", "lines"), [(15, ["J1745 JZ x15"]), (14, ["J1745 JZ x1", "J1745 JZ x14"])])
+def test_one_line_is_told_of_only_where_there_would_be_more(most: int, lines: list[str]) -> None:
+    dose = from_vials("150", "0", ("150", ONE))
+    assert drugs(under({"maximum_units_per_line": most}, dose)) == lines
+    merged = read(under({"maximum_units_per_line": most, "administered_lines_per_day": "one"}, dose))
+    assert ("pays one line a day" in reasons(merged, "J1745 JZ x15")) == (most < 15)
+
+
 # Days of an override ------------------------------------------------------------------------------------------------
 
 FIRST_DAY = date.fromisoformat(DAY)
@@ -263,6 +359,11 @@ DATED: list[tuple[str, Any, Document, list[Document], list[str], list[str]]] = [
      ["96365 x1", "J2350 x280"], ["96365 x1", "J2350 JW x20", "J2350 x280"]),
     ("maximum_discarded_units", "smallest_vial", {}, [part_of("J9312", "300", ["500"], "200")],
      ["96365 x1", "J9312 JW x20", "J9312 x30"], ["96365 x1", "J9312 JW x10", "J9312 x30"]),
+    ("separate_ndc_lines", True, {}, [from_vials("200", "0", ("100", ONE), ("100", OTHER))],
+     ["96365 x1", "J1745 JZ x20"], ["96365 x1", "J1745 JZ x10", "J1745 JZ x10"]),
+    ("administered_lines_per_day", "one", {"policy": {"separate_ndc_lines": True}},
+     [from_vials("200", "0", ("100", ONE), ("100", OTHER))],
+     ["96365 x1", "J1745 JZ x10", "J1745 JZ x10"], ["96365 x1", "J1745 JZ x20"]),
 ]  # fmt: skip
 
 

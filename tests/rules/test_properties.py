@@ -351,6 +351,7 @@ OTHER_VALUES: list[tuple[str, Any]] = [
     ("distinct_site_modifier", "XS"),
     ("home_administration", "infusion"),
     ("maximum_units_per_line", 60),
+    ("separate_ndc_lines", True),
 ]
 
 
@@ -392,6 +393,7 @@ def test_parameters_that_are_left_out_above_change_no_line() -> None:
         "prior_authorization_dose_limit": "1",
         "step_therapy": "an interferon",
         "ndc_required": True,
+        "administered_lines_per_day": "one",
         "administration_paid": False,
         "maximum_claim_charge": "1",
     }
