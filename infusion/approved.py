@@ -27,12 +27,17 @@ class Approved:
 
 def approved_content(approval: Approval) -> Approved:
     """The stored texts as values."""
-    recorded = json.loads(approval.input)
     readings = [_reading(each) for each in json.loads(approval.policy) if each["parameter"] in PARAMETERS]
     return Approved(
-        parse_encounter(recorded, recorded["time_zone"]).encounter,
+        recorded_in(approval),
         _statement(json.loads(approval.statement), readings),
     )
+
+
+def recorded_in(approval: Approval) -> facts.Encounter:
+    """What was recorded when it was approved."""
+    recorded = json.loads(approval.input)
+    return parse_encounter(recorded, recorded["time_zone"]).encounter
 
 
 def _reading(document: Mapping[str, Any]) -> Reading:

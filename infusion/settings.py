@@ -107,6 +107,7 @@ INSTALLED_APPS = [
     # Simple: nothing registers itself. infusion.admin says what the one site there shows.
     "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
+    "django.contrib.humanize",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",

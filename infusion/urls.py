@@ -6,10 +6,11 @@ from infusion.views.chairs import begin, chair, chairs
 from infusion.views.encounters import encounter, new_encounter
 from infusion.views.fees import fees, load, schedule, withdraw
 from infusion.views.home import encounters
+from infusion.views.impact import impact, impact_encounters, impact_file
 from infusion.views.kept import keep, session, throw_away
 from infusion.views.orders import new_order, orders, take_off
 from infusion.views.paper import downtime_sheet, sheet
-from infusion.views.public import calculator, rules_page
+from infusion.views.public import calculator, contradictions_page, rules_page
 from infusion.views.review import approve, review, send_back
 
 # Nobody signs up; the name has to be there because the sign-in page looks it up.
@@ -25,6 +26,7 @@ accounts: list[URLPattern] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", calculator, name="calculator"),
     path("rules/", rules_page, name="rules"),
+    path("rules/disagreements/", contradictions_page, name="contradictions"),
     path("accounts/", include(accounts)),
     path("admin/", people.urls),
     path("encounters/", encounters, name="encounters"),
@@ -48,4 +50,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("fees/<uuid:public_id>/", schedule, name="fee-schedule"),
     path("fees/<uuid:public_id>/withdraw/", withdraw, name="fee-withdraw"),
     path("payers/", include("payers.urls")),
+    path("impact/<uuid:public_id>/", impact, name="impact"),
+    path("impact/<uuid:public_id>/encounters/", impact_encounters, name="impact-encounters"),
+    path("impact/<uuid:public_id>/encounters.csv", impact_file, name="impact-file"),
 ]

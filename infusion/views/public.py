@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_htmx.middleware import HtmxDetails
 
+from infusion.contradictions import contradictions
 from infusion.forms.encounter import EncounterEntry, Surroundings
 from infusion.forms.structure import ACT, SHOWN_ERRORS, Entries, TooMuch, act, known_entries
 from infusion.selectors import payers
@@ -186,3 +187,32 @@ def rule_rows(reference: Reference) -> list[dict[str, object]]:
         {"key": key, "rule": rule, "source": reference.sources.get(rule.source)}
         for key, rule in reference.rules.items()
     ]
+
+
+@login_not_required
+@require_safe
+def contradictions_page(request: HttpRequest) -> HttpResponse:
+    """Two sources side by side wherever they disagree, and which of them holds here."""
+    reference = shipped_reference()
+    rows = [
+        {
+            "key": key,
+            "found": found,
+            "sides": [
+                {"says": side.says, "key": side.source, "source": reference.sources[side.source], "holds": holds}
+                for side, holds in ((found.first, found.chosen == "first"), (found.second, found.chosen == "second"))
+            ],
+            "rule": rule_named(found.rule, reference),
+        }
+        for key, found in contradictions().items()
+    ]
+    response = render(request, "infusion/contradictions.html", {"rows": rows})
+    response["Cache-Control"] = "no-cache"
+    return response
+
+
+def rule_named(key: str, reference: Reference) -> dict[str, str] | None:
+    """A settled rule or a parameter as a link on the page of rules."""
+    if key in PARAMETERS:
+        return {"anchor": f"parameter-{key}", "title": PARAMETERS[key].label}
+    return {"anchor": f"rule-{key}", "title": reference.rules[key].title} if key else None

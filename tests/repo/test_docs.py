@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from infusion.contradictions import contradictions
 from infusion.management.commands.calculate import answer
 from infusion.services.administration import THERAPEUTIC, further_hours
 from infusion.services.calculate import calculate
@@ -234,7 +235,8 @@ def keys_named_by_fields() -> set[str]:
     fields = {parameter.source for parameter in PARAMETERS.values()}
     for path in DATA.glob("*.toml"):
         fields |= set(re.findall(r'^source = "([^"]+)"$', path.read_text(encoding="utf-8"), re.MULTILINE))
-    return fields
+    sides = [side for found in contradictions().values() for side in (found.first, found.second)]
+    return fields | {side.source for side in sides}
 
 
 def keys_named_in_words(keys: Iterable[str]) -> set[str]:
@@ -261,6 +263,13 @@ def test_no_source_is_listed_for_nothing() -> None:
     in_code = bracketed(text for path in RULE_FILES for text in comments(path.read_text(encoding="utf-8")))
     used = in_code | keys_named_by_fields() | keys_named_in_words(REFERENCE.sources)
     assert set(REFERENCE.sources) - used == set()
+
+
+def test_every_contradiction_leads_to_a_rule_that_is_there() -> None:
+    found = contradictions()
+    assert len(found) >= 20
+    assert all(each.chosen in ("first", "second", "neither") and each.why for each in found.values())
+    assert {each.rule for each in found.values()} - {""} - set(REFERENCE.rules) - set(PARAMETERS) == set()
 
 
 def test_an_unknown_and_an_unused_source_would_be_seen() -> None:

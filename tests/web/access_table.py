@@ -52,6 +52,7 @@ TABLE: dict[str, Cells] = {
     # Public
     "calculator": read(ALL),
     "rules": read(ALL),
+    "contradictions": read(ALL),
     "account_login": {**dict.fromkeys(METHODS, SIGNED_IN), **form_of_allauth(ALL)},  # leads home who is signed in
     "account_signup": form_of_allauth(ALL, "PATCH", "DELETE", "TRACE"),  # answers that sign-up is closed
     "account_inactive": {**read(ALL), "OPTIONS": ALL},
@@ -92,6 +93,9 @@ TABLE: dict[str, Cells] = {
     "payers:new-rule": read_and_write(ADMINS),
     "payers:rule": read_and_write(ADMINS),
     "payers:proposal": read_and_write(ADMINS),
+    "impact": read(ADMINS),
+    "impact-encounters": read(ADMINS),
+    "impact-file": read(ADMINS),
     # People: the Django admin
     "admin:index": people(),
     "admin:login": CLOSED,  # leads to the sign-in page

@@ -1,0 +1,233 @@
+"""What a change of a payer's rules would have done to past encounters. Nothing is written.
+
+Each encounter is calculated under the policy as it is and as it would be; where the change is to a value that the
+first calculation never read, the second would be the same and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+from django.db.models import Prefetch
+
+from infusion.approved import recorded_in
+from infusion.models import Approval, Clinic, Encounter
+from infusion.money import expected_of_many
+from infusion.selectors import encounters_of, facts_of, with_record
+from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.facts import Encounter as Record
+from infusion.services.lines import Statement
+from payers.models import PolicyOverride
+from payers.policy import PayerPolicy
+from payers.whatif import policies
+
+PART = 500
+SAMPLES = 20
+# Telling that a rule is unverified is not what the rule does.
+NOT_AN_EFFECT = "policy.unverified"
+LineKey = tuple[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class LineChange:
+    """One code with its modifiers, in units; 0 where there is no such line."""
+
+    code: str
+    modifiers: tuple[str, ...]
+    now: int
+    then: int
+
+    @property
+    def more(self) -> int:
+        return self.then - self.now
+
+    @property
+    def name(self) -> str:
+        return " ".join((self.code, *self.modifiers))
+
+
+@dataclass(frozen=True, slots=True)
+class EncounterChange:
+    """One encounter that would change. `more_expected` is in dollars, None where no rate tells."""
+
+    public_id: UUID
+    date_of_service: date
+    minutes: int | None
+    lines: tuple[LineChange, ...]
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+    more_expected: Decimal | None
+
+
+@dataclass(slots=True)
+class Forecast:
+    """What was found so far. `after` is the last row looked at, for the next part to go on from."""
+
+    of: int = 0
+    looked_at: int = 0
+    after: int = 0
+    changed: int = 0
+    lines: dict[LineKey, int] = field(default_factory=dict)
+    more_expected: Decimal = Decimal(0)
+    without_rate: int = 0
+    samples: list[EncounterChange] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        return self.looked_at >= self.of
+
+    @property
+    def more_units(self) -> int:
+        return sum(more for more in self.lines.values() if more > 0)
+
+    @property
+    def fewer_units(self) -> int:
+        return -sum(more for more in self.lines.values() if more < 0)
+
+    def add(self, changes: Iterable[EncounterChange]) -> None:
+        for change in changes:
+            self.changed += 1
+            for line in change.lines:
+                key = line.code, line.modifiers
+                self.lines[key] = self.lines.get(key, 0) + line.more
+            if change.more_expected is None:
+                self.without_rate += 1
+            else:
+                self.more_expected += change.more_expected
+            if len(self.samples) < SAMPLES:
+                self.samples.append(change)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: which change, over which clinic's encounters and days, and whether it keeps its own days."""
+
+    override: PolicyOverride
+    clinic: Clinic
+    since: date | None
+    until: date
+    days: str
+
+    def encounters(self) -> list[int]:
+        """The rows looked at, oldest first."""
+        mine = encounters_of(self.clinic).filter(payer=self.override.payer, date_of_service__lte=self.until)
+        if self.since is not None:
+            mine = mine.filter(date_of_service__gte=self.since)
+        states = (Encounter.State.WITH_BILLING, Encounter.State.APPROVED)
+        return list(mine.filter(state__in=states).order_by("pk").values_list("pk", flat=True))
+
+
+def forecast(question: Question) -> Forecast:
+    """The whole answer at once."""
+    found = Forecast()
+    while True:
+        found = forecast_part(question, found)
+        if found.done:
+            return found
+
+
+def forecast_part(question: Question, so_far: Forecast, size: int = PART) -> Forecast:
+    """The answer with the next encounters added."""
+    rows = question.encounters()
+    part = [pk for pk in rows if pk > so_far.after][:size]
+    so_far.of = len(rows)
+    so_far.add(changes_of(question, part))
+    so_far.looked_at = so_far.of if len(part) < size else so_far.looked_at + len(part)
+    so_far.after = part[-1] if part else so_far.after
+    return so_far
+
+
+def all_changes(question: Question) -> Iterator[EncounterChange]:
+    """Every encounter that would change, oldest first."""
+    rows = question.encounters()
+    for first in range(0, len(rows), PART):
+        yield from changes_of(question, rows[first : first + PART])
+
+
+def changes_of(question: Question, rows: Sequence[int]) -> list[EncounterChange]:
+    now, then = policies(question.override, question.days)
+    name = question.override.parameter
+    touched = []
+    for encounter in _encounters(rows):
+        record = _record(encounter)
+        pair = _pair(record, now, then, name)
+        if pair is not None:
+            touched.append((encounter, *pair))
+    before = expected_of_many(question.clinic, [(encounter, one) for encounter, one, _ in touched])
+    after = expected_of_many(question.clinic, [(encounter, other) for encounter, _, other in touched])
+    changes = []
+    for (encounter, one, other), paid, would in zip(touched, before, after, strict=True):
+        known = paid.total is not None and would.total is not None
+        more = would.total - paid.total if known else None  # type: ignore[operator]
+        changes.append(_change(encounter, one, other, more))
+    return changes
+
+
+def _encounters(rows: Sequence[int]) -> Iterable[Encounter]:
+    """Approved ones with what was approved, which is quicker to read than the record; the others with the record."""
+    found = Encounter.objects.filter(pk__in=rows).select_related("clinic", "payer").order_by("pk")
+    latest = Approval.objects.only("encounter_id", "encounter_version", "input")
+    approved = found.filter(state=Encounter.State.APPROVED).prefetch_related(Prefetch("approvals", latest))
+    others = with_record(found.exclude(state=Encounter.State.APPROVED))
+    return sorted((*approved, *others), key=lambda encounter: encounter.pk)
+
+
+def _record(encounter: Encounter) -> Record:
+    if encounter.state != Encounter.State.APPROVED:
+        return facts_of(encounter)
+    return recorded_in(max(encounter.approvals.all(), key=lambda approval: approval.encounter_version))
+
+
+def _pair(record: Record, now: PayerPolicy, then: PayerPolicy, name: str) -> tuple[Statement, Statement] | None:
+    """Both answers, where they differ."""
+    one = calculate(record, now, shipped_reference())
+    if one.date_of_service is None or not _reads_it_differently(one, record, then, name):
+        return None
+    other = calculate(record, then, shipped_reference())
+    return None if _effect(one) == _effect(other) else (one, other)
+
+
+def _reads_it_differently(one: Statement, record: Record, then: PayerPolicy, name: str) -> bool:
+    assert one.date_of_service is not None  # noqa: S101  narrows the type
+    rules = then.on(one.date_of_service, record.setting)
+    drugs = [drug for parameter, drug in one.policy if parameter == name]
+    return any(rules.look_up(name, drug).value != one.policy[name, drug].value for drug in drugs)
+
+
+def _effect(statement: Statement) -> object:
+    lines = [(line.code, line.modifiers, line.units, line.charge, line.ndcs) for line in statement.lines]
+    return lines, [finding for finding in statement.findings if finding.code != NOT_AN_EFFECT]
+
+
+def _change(encounter: Encounter, one: Statement, other: Statement, more: Decimal | None) -> EncounterChange:
+    before, after = _units(one), _units(other)
+    lines = tuple(
+        LineChange(*key, before.get(key, 0), after.get(key, 0))
+        for key in sorted({**before, **after})
+        if before.get(key, 0) != after.get(key, 0)
+    )
+    had, has = _codes(one), _codes(other)
+    return EncounterChange(
+        public_id=encounter.public_id,
+        date_of_service=one.date_of_service or encounter.date_of_service,
+        minutes=max((line.minutes for line in one.lines if line.minutes is not None), default=None),
+        lines=lines,
+        gained=tuple(sorted(has - had)),
+        lost=tuple(sorted(had - has)),
+        more_expected=more,
+    )
+
+
+def _units(statement: Statement) -> dict[LineKey, int]:
+    units: dict[LineKey, int] = {}
+    for line in statement.lines:
+        units[line.code, line.modifiers] = units.get((line.code, line.modifiers), 0) + line.units
+    return units
+
+
+def _codes(statement: Statement) -> set[str]:
+    return {finding.code for finding in statement.findings if finding.code != NOT_AN_EFFECT}

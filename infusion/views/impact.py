@@ -1,0 +1,227 @@
+"""What a change of a payer's rules would have done: part by part while someone waits, as a list, and as a file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.core import signing
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from infusion.access import ADMIN, allow
+from infusion.impact import EncounterChange, Forecast, LineChange, Question, all_changes, forecast_part
+from infusion.models import Clinic, User
+from infusion.selectors import encounters_of
+from infusion.services.words import dollars
+from infusion.views.home import clinic_today
+from payers.models import PolicyOverride
+from payers.whatif import DATED, HELD
+
+USUAL_DAYS = 90
+ROWS_ON_A_PAGE = 50
+SHOWN = 3
+SALT = "impact"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeLine:
+    """What a code gains or loses over all encounters."""
+
+    name: str
+    more: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A forecast in words."""
+
+    forecast: Forecast
+    question: Question
+
+    @property
+    def share(self) -> int:
+        """How much of it is looked at, in percent."""
+        return 100 * self.forecast.looked_at // self.forecast.of if self.forecast.of else 100
+
+    @property
+    def codes(self) -> list[CodeLine]:
+        changed = sorted(self.forecast.lines.items(), key=lambda item: -abs(item[1]))
+        return [CodeLine(" ".join((code, *modifiers)), signed(more)) for (code, modifiers), more in changed if more]
+
+    @property
+    def money(self) -> str:
+        more = self.forecast.more_expected
+        return f"{'+' if more > 0 else '−' if more < 0 else ''}{dollars(abs(more))}"
+
+    @property
+    def caption(self) -> str:
+        shown = min(SHOWN, self.forecast.changed)
+        return f"{shown} of the {self.forecast.changed}" if shown < self.forecast.changed else "Each of them"
+
+    @property
+    def rows(self) -> list[Row]:
+        return rows_of(self.forecast.samples[:SHOWN], self.question.clinic)
+
+
+def rows_of(changes: Sequence[EncounterChange], clinic: Clinic) -> list[Row]:
+    """With the patient's record number, which no address may carry and so is read here."""
+    mine = encounters_of(clinic).filter(public_id__in=[change.public_id for change in changes])
+    references = dict(mine.values_list("public_id", "patient__reference"))
+    return [Row(change, references[change.public_id]) for change in changes]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One encounter that would change, in words."""
+
+    change: EncounterChange
+    reference: str
+
+    @property
+    def lines(self) -> list[tuple[str, int, int]]:
+        return [(line.name, line.now, line.then) for line in self.change.lines]
+
+    @property
+    def money(self) -> str:
+        more = self.change.more_expected
+        return "" if more is None else f"{'+' if more > 0 else '−' if more < 0 else ''}{dollars(abs(more))}"
+
+
+def signed(more: int) -> str:
+    return f"+{more}" if more > 0 else f"−{-more}" if more < 0 else "0"
+
+
+def question_of(request: HttpRequest, public_id: UUID) -> Question:
+    """The change and the days that the address names; what it does not name is the last 90 days, as if it had held."""
+    override = get_object_or_404(
+        PolicyOverride.objects.select_related("payer"), public_id=public_id, known_until__isnull=True
+    )
+    user = request.user
+    assert isinstance(user, User)  # noqa: S101  narrows the type; a role is only given with a clinic
+    assert user.clinic is not None  # noqa: S101
+    today = clinic_today(user.clinic)
+    days = DATED if request.GET.get("days") == DATED else HELD
+    since = None if request.GET.get("since") == "all" else today - timedelta(days=USUAL_DAYS)
+    return Question(override=override, clinic=user.clinic, since=since, until=today, days=days)
+
+
+def address_of(question: Question, name: str, **more: str) -> str:
+    asked = {"since": "all" if question.since is None else "", "days": DATED if question.days == DATED else "", **more}
+    query = urlencode({key: value for key, value in asked.items() if value})
+    return reverse(name, args=[question.override.public_id]) + (f"?{query}" if query else "")
+
+
+@require_safe
+@allow(ADMIN)
+def impact(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """One part more of the answer. What was found so far comes along, signed; nothing is kept here."""
+    question = question_of(request, public_id)
+    found = forecast_part(question, taken_up(request.GET.get("so_far", "")))
+    so_far = "" if found.done else signing.dumps(_plain(found), salt=SALT, compress=True)
+    context = {
+        "question": question,
+        "shown": Shown(found, question),
+        "next": address_of(question, "impact", so_far=so_far) if so_far else "",
+        "all_url": address_of(question, "impact-encounters"),
+        "csv_url": address_of(question, "impact-file"),
+        "since_all_url": address_of(replace(question, since=None), "impact") if question.since else "",
+        "dated_url": address_of(replace(question, days=DATED), "impact") if question.days == HELD else "",
+    }
+    template = "infusion/impact/_panel.html" if request.htmx else "infusion/impact/page.html"  # type: ignore[attr-defined]
+    return render(request, template, context)
+
+
+@require_safe
+@allow(ADMIN)
+def impact_encounters(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Every encounter that would change, page by page."""
+    question = question_of(request, public_id)
+    page = Paginator(list(all_changes(question)), ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "question": question,
+        "page": page,
+        "rows": rows_of(list(page.object_list), question.clinic),
+        "csv_url": address_of(question, "impact-file"),
+    }
+    return render(request, "infusion/impact/encounters.html", context)
+
+
+@require_safe
+@allow(ADMIN)
+def impact_file(request: HttpRequest, public_id: UUID) -> StreamingHttpResponse:
+    """The same list as CSV, a row for each line that would change."""
+    question = question_of(request, public_id)
+    response = StreamingHttpResponse(_rows_of_file(question), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="impact-{question.override.public_id}.csv"'
+    return response
+
+
+class Echo:
+    """What a csv writer writes to, so that each row can be sent as it comes."""
+
+    def write(self, row: str) -> str:
+        return row
+
+
+def _rows_of_file(question: Question) -> Iterator[str]:
+    writer = csv.writer(Echo())
+    yield writer.writerow(("encounter", "date_of_service", "code", "modifiers", "units_now", "units_then"))
+    for change in all_changes(question):
+        for line in change.lines:
+            day, modifiers = change.date_of_service.isoformat(), " ".join(line.modifiers)
+            yield writer.writerow((change.public_id, day, line.code, modifiers, line.now, line.then))
+
+
+def taken_up(text: str) -> Forecast:
+    """What was found before. What nobody here has signed is no page."""
+    if not text:
+        return Forecast()
+    try:
+        plain = signing.loads(text, salt=SALT, max_age=3600)
+    except signing.BadSignature:
+        raise Http404 from None
+    return Forecast(
+        of=plain["of"], looked_at=plain["looked_at"], after=plain["after"], changed=plain["changed"],
+        lines={(code, tuple(modifiers)): more for code, modifiers, more in plain["lines"]},
+        more_expected=Decimal(plain["more_expected"]), without_rate=plain["without_rate"],
+        samples=[_sample(each) for each in plain["samples"]],
+    )  # fmt: skip
+
+
+def _plain(found: Forecast) -> dict[str, Any]:
+    return {
+        "of": found.of, "looked_at": found.looked_at, "after": found.after, "changed": found.changed,
+        "lines": [[code, list(modifiers), more] for (code, modifiers), more in found.lines.items()],
+        "more_expected": str(found.more_expected), "without_rate": found.without_rate,
+        "samples": [
+            asdict(each) | {
+                "public_id": str(each.public_id), "date_of_service": each.date_of_service.isoformat(),
+                "more_expected": None if each.more_expected is None else str(each.more_expected),
+            }
+            for each in found.samples[:SHOWN]
+        ],
+    }  # fmt: skip
+
+
+def _sample(plain: dict[str, Any]) -> EncounterChange:
+    more = plain["more_expected"]
+    return EncounterChange(
+        public_id=UUID(plain["public_id"]),
+        date_of_service=date.fromisoformat(plain["date_of_service"]),
+        minutes=plain["minutes"],
+        lines=tuple(LineChange(line["code"], tuple(line["modifiers"]), line["now"], line["then"])
+                    for line in plain["lines"]),
+        gained=tuple(plain["gained"]),
+        lost=tuple(plain["lost"]),
+        more_expected=None if more is None else Decimal(more),
+    )  # fmt: skip
