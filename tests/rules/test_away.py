@@ -1,0 +1,224 @@
+"""What is one minute or one milligram away: each claim is checked against a record that really has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from infusion.services.away import LineChange, Margin, Near, Neighbourhood, changed_lines
+from infusion.services.calculate import calculate, national_baseline, shipped_reference
+from infusion.services.facts import Encounter
+from infusion.services.wire import parse_encounter
+from tests.rules.random_encounters import encounters
+from tests.rules.shorthand import ZONE, Document, encounter, infused, injected, pushed
+
+BASELINE = national_baseline()
+
+
+def around(document: Document, **policy: Any) -> Neighbourhood:
+    recorded = parse_encounter(document, ZONE).encounter
+    rules = BASELINE.with_inline(policy)
+    return Neighbourhood(recorded, rules, shipped_reference(), calculate(recorded, rules, shipped_reference()))
+
+
+def nearest(document: Document, measure: str, **policy: Any) -> list[tuple[int, list[str]]]:
+    """How far each way, and what the lines would then be: [(1, ["96366 1->2"])]."""
+    return [
+        (int(near.by), [written(change) for change in near.changes])
+        for near in around(document, **policy).nearest()
+        if near.measure == measure
+    ]
+
+
+def written(change: LineChange) -> str:
+    return " ".join([change.code, *change.modifiers, f"{change.was}->{change.now}"])
+
+
+# Minutes --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [
+        # 60 + 30 past: one more minute reaches 31; 75 fewer leave 15, which is a push (16 - 1).
+        (90, [(1, ["96366 0->1"]), (-75, ["96365 1->0", "96374 0->1"])]),
+        (91, [(60, ["96366 1->2"]), (-1, ["96366 1->0"])]),
+        (150, [(1, ["96366 1->2"]), (-60, ["96366 1->0"])]),
+        (16, [(75, ["96366 0->1"]), (-1, ["96365 1->0", "96374 0->1"])]),
+        (15, [(1, ["96365 0->1", "96374 1->0"])]),
+    ],
+)
+def test_the_minute_that_changes_the_lines(minutes: int, expected: list[tuple[int, list[str]]]) -> None:
+    found = nearest(encounter(infused("J1745", 0, minutes)), "minutes")
+    assert [(by, sorted(changes)) for by, changes in found] == expected
+
+
+def test_it_follows_the_rule_of_the_payer() -> None:
+    """Under 30 minutes a second unit stands at 150, and one fewer takes it away."""
+    found = nearest(encounter(infused("J1745", 0, 150)), "minutes", additional_hour_minimum_minutes=30)
+    assert found == [(60, ["96366 2->3"]), (-1, ["96366 2->1"])]
+
+
+def test_pauses_stay_as_they_are() -> None:
+    """200 minutes less a pause of 20 are 180; a stop before the pause's end cannot be, and 29 fewer are 151."""
+    found = nearest(encounter(infused("J1745", 0, 200, (100, 120))), "minutes")
+    assert found == [(31, ["96366 2->3"]), (-30, ["96366 2->1"])]
+    # 110 less 40 are 70; the pause ends at 105, so only 5 minutes can go, and they change nothing.
+    assert nearest(encounter(infused("J1745", 0, 110, (65, 105))), "minutes") == [(21, ["96366 0->1"])]
+
+
+def test_the_minutes_of_a_home_visit() -> None:
+    visit = {"start": "2026-03-10T09:00", "stop": "2026-03-10T11:30"}
+    found = nearest(encounter(infused("J1745", 0, 60), setting="home", visit=visit), "minutes")
+    assert found == [(1, ["99602 0->1"])]
+
+
+def test_a_night_on_which_the_clocks_change_is_counted_in_minutes_that_ran() -> None:
+    """From 00:30 to 03:00 are 90 minutes: 02:00 to 03:00 does not exist."""
+    times = {"start": "2026-03-08T00:30", "stop": "2026-03-08T03:00"}
+    found = nearest(encounter(infused("J1745", 0, 1) | times, date_of_service="2026-03-08"), "minutes")
+    assert found[0] == (1, ["96366 0->1"])
+
+
+def test_what_has_no_times_has_no_neighbours() -> None:
+    unclear = infused("J1745", 0, 60) | {"start": "2026-03-08T01:30", "stop": "2026-03-08T02:30"}
+    assert nearest(encounter(unclear, date_of_service="2026-03-08"), "minutes") == []
+    assert nearest(encounter(pushed("J1200")), "minutes") == []
+    assert nearest(encounter(injected("J1745", administered=None)), "mg") == []
+
+
+# Milligrams -----------------------------------------------------------------------------------------------------------
+
+
+def ocrelizumab(administered: str, *discards: tuple[str, str], vials: int = 2, **more: Any) -> Document:
+    return infused("J2350", 0, 150) | {
+        "ordered": administered, "administered": administered, "vials": [{"amount": "300", "count": vials}],
+        "discards": [{"amount": amount, "reason": reason} for amount, reason in discards],
+    } | more  # fmt: skip
+
+
+def test_the_milligram_that_changes_the_lines() -> None:
+    found = nearest(encounter(ocrelizumab("580", ("20", "vial_remainder"))), "mg")
+    assert found == [(1, ["J2350 580->581", "J2350 JW 20->19"]), (-1, ["J2350 580->579", "J2350 JW 20->21"])]
+
+
+def test_vials_that_hold_no_more_have_no_milligram_above() -> None:
+    assert nearest(encounter(ocrelizumab("600")), "mg") == [(-1, ["J2350 JZ 600->0", "J2350 0->599", "J2350 JW 0->1"])]
+
+
+def test_a_unit_of_ten_milligrams_is_reached_in_whole_milligrams() -> None:
+    """395 mg of 10 mg a unit are 40 units; 400 in all, so 5 discarded are none. 6 more would be too much."""
+    document = infused("J1745", 0, 120) | {
+        "ordered": "395", "administered": "395", "vials": [{"amount": "100", "count": 4}],
+        "discards": [{"amount": "5", "reason": "vial_remainder"}],
+    }  # fmt: skip
+    # 390 are 39 units, and the 10 discarded are one.
+    assert nearest(encounter(document), "mg") == [(-5, ["J1745 JZ 40->0", "J1745 0->39", "J1745 JW 0->1"])]
+
+
+def test_what_was_discarded_for_another_reason_gives_way_as_well() -> None:
+    document = ocrelizumab("590", ("4", "overfill"), ("10", "broken_or_spilled"))
+    assert nearest(encounter(document), "mg") == [
+        (1, ["J2350 JZ 590->591"]),
+        (-1, ["J2350 JZ 590->0", "J2350 0->589", "J2350 JW 0->1"]),
+    ]
+    assert nearest(encounter(ocrelizumab("600", ("4", "overfill"))), "mg")[0][0] == -1
+
+
+# Limits ---------------------------------------------------------------------------------------------------------------
+
+
+def margins(document: Document, **policy: Any) -> list[tuple[str, Decimal]]:
+    return [(margin.finding, margin.mg) for margin in around(document, **policy).margins()]
+
+
+def limited(amount: str) -> Document:
+    return {"drugs": {"J2350": {"prior_authorization": "above_dose", "prior_authorization_dose_limit": amount}}}
+
+
+def test_how_much_is_left_until_an_authorization_is_asked_for() -> None:
+    """480 of 600: 120 mg away; at 600 itself nothing is left, and above it the finding stands already."""
+    document = encounter(ocrelizumab("480", ("120", "vial_remainder")))
+    assert margins(document, **limited("600"))[0] == ("authorization.required", Decimal(120))
+    assert margins(encounter(ocrelizumab("600")), **limited("600"))[0] == ("authorization.required", Decimal(0))
+    assert [finding for finding, _ in margins(document, **limited("479"))] == ["units.above_mue"]
+
+
+def test_an_authorization_that_is_always_asked_for_has_no_margin() -> None:
+    policy = {"drugs": {"J2350": {"prior_authorization": "always", "prior_authorization_dose_limit": "900"}}}
+    found = margins(encounter(ocrelizumab("480", ("120", "vial_remainder"))), **policy)
+    assert [finding for finding, _ in found] == ["units.above_mue"]
+
+
+def test_how_much_is_left_until_the_usual_daily_limit() -> None:
+    """600 units a day: 300 given in an office leave 300 mg, in a hospital as well."""
+    for setting in ("office", "hospital_outpatient"):
+        document = encounter(ocrelizumab("300", vials=1), setting=setting)
+        assert margins(document) == [("units.above_mue", Decimal(300))]
+
+
+def test_a_margin_says_what_would_be_said_beyond_it() -> None:
+    [margin] = around(encounter(ocrelizumab("300", vials=1))).margins()
+    assert margin == Margin("J2350", "units.above_mue", Decimal(300), margin.message)
+    assert margin.message.startswith("601 units of J2350 are above")
+
+
+def test_two_bags_of_one_drug_share_a_limit() -> None:
+    later = ocrelizumab("300", vials=1) | {"start": "2026-03-10T12:00", "stop": "2026-03-10T13:00"}
+    assert margins(encounter(ocrelizumab("300", vials=1), later)) == [("units.above_mue", Decimal(0))]
+
+
+def test_a_limit_that_is_passed_has_no_margin() -> None:
+    later = ocrelizumab("600") | {"start": "2026-03-10T12:00", "stop": "2026-03-10T13:00"}
+    assert margins(encounter(ocrelizumab("600"), later)) == []
+
+
+def test_what_was_discarded_is_given_before_another_vial_counts() -> None:
+    """480 given and 120 discarded are 600 units: giving the 120 adds none, and one more makes 601."""
+    assert margins(encounter(ocrelizumab("480", ("120", "vial_remainder")))) == [("units.above_mue", Decimal(120))]
+
+
+def test_a_limit_that_nothing_reaches_has_no_margin() -> None:
+    """No dose that anyone could give is above a billion milligrams."""
+    assert margins(encounter(ocrelizumab("300", vials=1)), **limited("999999999"))[1:] == []
+
+
+def test_a_vial_may_be_missing() -> None:
+    """A drug without a line has no limits to tell of; a supplied one at a nominal charge has."""
+    document = encounter(ocrelizumab("480") | {"vials": [], "acquired": "supplied"})
+    assert margins(document, **limited("600")) == []
+    policy = {"drugs": {"J2350": limited("600")["drugs"]["J2350"] | {"supplied_drug_line": "nominal_charge"}}}
+    assert margins(document, **policy)[0] == ("authorization.required", Decimal(120))
+
+
+# Any encounter --------------------------------------------------------------------------------------------------------
+
+
+def with_stop(recorded: Encounter, near: Near) -> Encounter:
+    """The record with the stop that many minutes later, written by hand."""
+    rows = []
+    for each in recorded.administrations:
+        if each.id == near.administration and each.stop is not None:
+            stop: datetime = each.stop + timedelta(minutes=int(near.by))
+            each = replace(each, stop=stop)
+        rows.append(each)
+    return replace(recorded, administrations=tuple(rows))
+
+
+@pytest.mark.parametrize("document", list(encounters(seed=5, count=60)), ids=lambda document: str(document["id"]))
+def test_what_is_said_to_be_away_is_what_the_rules_say_there(document: Document) -> None:
+    asked = parse_encounter(document, ZONE)
+    rules = BASELINE.with_inline(asked.policy)
+    neighbourhood = Neighbourhood(
+        asked.encounter, rules, shipped_reference(), calculate(asked.encounter, rules, shipped_reference())
+    )
+    for near in neighbourhood.nearest():
+        assert near.changes
+        if near.measure == "minutes" and near.administration and asked.encounter.date_of_service:
+            there = calculate(with_stop(asked.encounter, near), rules, shipped_reference())
+            assert changed_lines(neighbourhood.statement.lines, there.lines) == near.changes
+    neighbourhood.margins()
