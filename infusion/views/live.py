@@ -75,8 +75,10 @@ class Drug:
 
     @property
     def clock(self) -> str:
-        """The running time in big digits; nothing before the start and for what does not run."""
-        return duration(self.course.running_minutes) if self.course.is_timed and self.course.since else ""
+        """The running time in big digits, which may break between hours and minutes where letters are set wide;
+        nothing before the start and for what does not run."""
+        told = self.course.is_timed and self.course.since
+        return duration(self.course.running_minutes).replace("h\u00a0", "h ") if told else ""
 
     @property
     def runs(self) -> bool:
