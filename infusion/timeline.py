@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from textwrap import shorten
 from zoneinfo import ZoneInfo
 
 from infusion.services.clock import Period, length, running_periods, whole_minutes
@@ -19,7 +20,8 @@ from infusion.services.lines import Statement
 HOUR = timedelta(hours=1)
 HOUR_RULE = "additional_hour_minimum_minutes"
 AXIS_HEIGHT, LANE_HEADING, BAR_HEIGHT, BRACKET_HEIGHT, LANE_GAP = 28, 22, 32, 56, 14
-NARROWEST_GAP_OF_MARKS = 16.0
+NARROWEST_GAP_OF_MARKS, NARROWEST_ON_NARROW_SCREEN = 16.0, 24.0
+LONGEST_NAME_ON_NARROW_SCREEN = 22
 NARROWEST_WITH_TITLE, LAST_WITH_TITLE, LAST_ON_NARROW_SCREEN = 18.0, 66.0, 45.0
 LABEL_OF_RUN, SHORT_LABEL_OF_RUN = 42.0, 15.0
 STEPS = (60, 120, 180, 240, 360)
@@ -78,6 +80,11 @@ class Lane:
     brackets: tuple[Bracket, ...]
     running_minutes: int
     paused_minutes: int
+
+    @property
+    def short_name(self) -> str:
+        """The name as far as a narrow screen has room for it: whole words, then a sign that there is more."""
+        return shorten(self.name, LONGEST_NAME_ON_NARROW_SCREEN, placeholder="\u2026")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +244,9 @@ def _marks(span: Span, zone: ZoneInfo) -> tuple[Mark, ...]:
             hours.append(moment)
         moment += HOUR
     for number, moment in enumerate(hours):
-        marks.append(Mark(span.percent(moment), f"{moment.astimezone(zone):%H:%M}", "middle", minor=number % 2 == 1))
+        beside_an_end = min(span.at(moment), 100 - span.at(moment)) < NARROWEST_ON_NARROW_SCREEN
+        minor = number % 2 == 1 or beside_an_end
+        marks.append(Mark(span.percent(moment), f"{moment.astimezone(zone):%H:%M}", "middle", minor=minor))
     marks.append(Mark("100%", f"{span.stop.astimezone(zone):%H:%M}", "end", minor=False))
     return tuple(marks)
 
