@@ -11,7 +11,19 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from infusion import audit
-from infusion.models import Administration, Clinic, Encounter, Order, Patient, User, WorkingCopy
+from infusion.models import (
+    Administration,
+    Authorization,
+    Batch,
+    Clinic,
+    Coverage,
+    Encounter,
+    Order,
+    Patient,
+    Provider,
+    User,
+    WorkingCopy,
+)
 from infusion.services import facts
 from infusion.services.calculate import calculate, shipped_reference
 from infusion.services.label import PastDose
@@ -52,6 +64,38 @@ def last_write(encounter: Encounter) -> audit.AuditEvent | None:
 
 def patient_named(clinic: Clinic, reference: str) -> Patient | None:
     return Patient.objects.filter(clinic=clinic, reference=reference.strip()).first()
+
+
+def patient_for(user: Any, public_id: UUID) -> Patient | None:
+    """The patient of that id in the person's own clinic, or None."""
+    return Patient.objects.filter(clinic=user.clinic, public_id=public_id).first()
+
+
+def coverage_for(user: Any, public_id: UUID) -> Coverage | None:
+    """The membership of that id of a patient of the person's own clinic, or None."""
+    mine = Coverage.objects.filter(patient__clinic=user.clinic)
+    return mine.select_related("patient", "payer").filter(public_id=public_id).first()
+
+
+def authorization_for(user: Any, public_id: UUID) -> Authorization | None:
+    """The prior authorization of that id of a patient of the person's own clinic, or None."""
+    mine = Authorization.objects.filter(patient__clinic=user.clinic)
+    return mine.select_related("patient", "payer").filter(public_id=public_id).first()
+
+
+def providers_of(clinic: Clinic) -> QuerySet[Provider]:
+    """Whose numbers stand on the clinic's claims, by name; also those who have left."""
+    return Provider.objects.filter(clinic=clinic)
+
+
+def provider_for(user: Any, public_id: UUID) -> Provider | None:
+    """The provider of that id in the person's own clinic, or None."""
+    return Provider.objects.filter(clinic=user.clinic, public_id=public_id).first()
+
+
+def batch_for(user: Any, public_id: UUID) -> Batch | None:
+    """The batch of that id of the person's own clinic, or None."""
+    return Batch.objects.filter(clinic=user.clinic, public_id=public_id).select_related("made_by").first()
 
 
 def copies_of(user: Any, encounter: Encounter | None = None) -> QuerySet[WorkingCopy]:

@@ -3,6 +3,18 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from infusion.admin import people
 from infusion.views.chairs import begin, chair, chairs
+from infusion.views.claim_data import (
+    add_authorization,
+    add_coverage,
+    add_provider,
+    authorization,
+    claim_facts,
+    clinic_claims,
+    coverage,
+    patient,
+    provider,
+    providers,
+)
 from infusion.views.encounters import encounter, new_encounter
 from infusion.views.fees import fees, load, schedule, withdraw
 from infusion.views.home import encounters
@@ -49,6 +61,16 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("fees/load/", load, name="fee-load"),
     path("fees/<uuid:public_id>/", schedule, name="fee-schedule"),
     path("fees/<uuid:public_id>/withdraw/", withdraw, name="fee-withdraw"),
+    path("encounters/<uuid:public_id>/claim/", claim_facts, name="claim-facts"),
+    path("patients/<uuid:public_id>/", patient, name="patient"),
+    path("patients/<uuid:public_id>/coverages/add/", add_coverage, name="coverage-add"),
+    path("patients/<uuid:public_id>/authorizations/add/", add_authorization, name="authorization-add"),
+    path("coverages/<uuid:public_id>/", coverage, name="coverage"),
+    path("authorizations/<uuid:public_id>/", authorization, name="authorization"),
+    path("providers/", providers, name="providers"),
+    path("providers/add/", add_provider, name="provider-add"),
+    path("providers/<uuid:public_id>/", provider, name="provider"),
+    path("clinic/", clinic_claims, name="clinic-claims"),
     path("payers/", include("payers.urls")),
     path("impact/<uuid:public_id>/", impact, name="impact"),
     path("impact/<uuid:public_id>/encounters/", impact_encounters, name="impact-encounters"),

@@ -15,6 +15,18 @@ from infusion.actions.chair import (
     tap,
     undo_tap,
 )
+from infusion.actions.claim_data import (
+    Changed,
+    add_authorization,
+    add_coverage,
+    add_provider,
+    change_authorization,
+    change_clinic_claims,
+    change_coverage,
+    change_provider,
+    correct_patient,
+    keep_claim_facts,
+)
 from infusion.actions.desk import correct, end_skip, hold, release, skip_finding, void
 from infusion.actions.encounters import (
     Recorded,
@@ -32,6 +44,7 @@ from infusion.actions.fees import FeesInTheWay, NewFees, load_fees, withdraw_fee
 from infusion.actions.working_copy import drop_copies_of, drop_copy, keep_copy
 
 __all__ = [
+    "Changed",
     "FeesInTheWay",
     "Late",
     "NewFees",
@@ -39,12 +52,20 @@ __all__ = [
     "Recorded",
     "Refused",
     "Stale",
+    "add_authorization",
+    "add_coverage",
+    "add_provider",
     "approve",
     "attestation",
     "begin_order",
     "cancel_order",
+    "change_authorization",
+    "change_clinic_claims",
+    "change_coverage",
+    "change_provider",
     "confirm_dose",
     "correct",
+    "correct_patient",
     "document_item",
     "document_of",
     "drop_copies_of",
@@ -52,6 +73,7 @@ __all__ = [
     "end_skip",
     "hand_to_billing",
     "hold",
+    "keep_claim_facts",
     "keep_copy",
     "load_fees",
     "place_order",

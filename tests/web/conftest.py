@@ -21,7 +21,18 @@ from django.test import Client
 
 from infusion import idle
 from infusion.access import ADMIN, BILLING, NURSE
-from infusion.actions import NewFees, Recorded, approve, hand_to_billing, load_fees, return_to_nurse, save_encounter
+from infusion.actions import (
+    NewFees,
+    Recorded,
+    add_authorization,
+    add_coverage,
+    add_provider,
+    approve,
+    hand_to_billing,
+    load_fees,
+    return_to_nurse,
+    save_encounter,
+)
 from infusion.models import Clinic, Encounter, FeeSchedule, User
 from infusion.selectors import review_of
 from infusion.services.payment import Rate
@@ -123,7 +134,28 @@ def fee_schedule(house: House) -> FeeSchedule:
 
 
 @pytest.fixture
-def values(house: House, rules: dict[str, PolicyOverride], fee_schedule: FeeSchedule) -> Callable[[Route], dict[str, object]]:
+def claim_rows(house: House) -> dict[str, Any]:
+    """What a claim of the house needs, by the first word of its pages' addresses."""
+    patient, by = house.with_billing.patient, house.people[BILLING]
+    since = {"payer": house.with_billing.payer, "effective_from": date(2026, 1, 1), "effective_until": None}
+    return {
+        "patients": patient,
+        "coverages": add_coverage(
+            by=by, patient=patient, values={**since, "member_id": "1EG4TE5MK73", "relationship": "18"}
+        ),
+        "authorizations": add_authorization(
+            by=by, patient=patient, values={**since, "drug": "J2350", "number": "PA-1", "dose_limit": None}
+        ),
+        "providers": add_provider(
+            by=by, clinic=house.clinic, values={"family_name": "Imai", "given_name": "Rin", "npi": "1234567893"}
+        ),
+    }
+
+
+@pytest.fixture
+def values(
+    house: House, rules: dict[str, PolicyOverride], claim_rows: dict[str, Any], fee_schedule: FeeSchedule
+) -> Callable[[Route], dict[str, object]]:
     """What stands in a route's address."""
 
     def of(route: Route) -> dict[str, object]:
@@ -132,8 +164,9 @@ def values(house: House, rules: dict[str, PolicyOverride], fee_schedule: FeeSche
         things["group"] = Group.objects.get(name=NURSE).pk
         thing = next((each for each in things if f"/{each}/" in route.path or f"_{each}_" in route.name), "user")
         fees = route.path.startswith("fees/")
+        row = claim_rows.get(route.path.partition("/")[0], house.with_billing)
         return {
-            "public_id": rules["published"].public_id if payer else fee_schedule.public_id if fees else house.with_billing.public_id,
+            "public_id": rules["published"].public_id if payer else fee_schedule.public_id if fees else row.public_id,
             "slug": rules["published"].payer.slug,
             "parameter": rules["published"].parameter,
             "object_id": things[thing],

@@ -20,17 +20,26 @@ from infusion import audit
 from infusion.actions import (
     Ordered,
     Recorded,
+    add_authorization,
+    add_coverage,
+    add_provider,
     approve,
     begin_order,
     cancel_order,
+    change_authorization,
+    change_clinic_claims,
+    change_coverage,
+    change_provider,
     confirm_dose,
     correct,
+    correct_patient,
     document_item,
     drop_copies_of,
     drop_copy,
     end_skip,
     hand_to_billing,
     hold,
+    keep_claim_facts,
     keep_copy,
     load_fees,
     place_order,
@@ -43,13 +52,27 @@ from infusion.actions import (
     void,
     withdraw_fees,
 )
+from infusion.actions.claim_data import shown_digest
 from infusion.actions.fees import NewFees
 from infusion.audit import AuditEvent, AuditHead
-from infusion.models import Approval, Clinic, Encounter, FeeSchedule, Order, Skip, User, Vial, WorkingCopy
+from infusion.models import (
+    Approval,
+    Authorization,
+    Clinic,
+    Coverage,
+    Encounter,
+    FeeSchedule,
+    Order,
+    Provider,
+    Skip,
+    User,
+    Vial,
+    WorkingCopy,
+)
 from infusion.selectors import encounter_for, review_of
-from infusion.services.payment import Rate
 from infusion.services.findings import Finding
-from payers.actions import Departure, add_payer, draft_override, publish_override, withdraw_override
+from infusion.services.payment import Rate
+from payers.actions import Departure, add_payer, draft_override, identify_payer, publish_override, withdraw_override
 from payers.models import Payer, PolicyOverride
 from tests.web.access_table import ADMIN, BILLING, NURSE
 from tests.web.conftest import House, everything
@@ -105,8 +128,25 @@ def loaded(house: House) -> FeeSchedule:
     return load_fees(by=house.people[ADMIN], clinic=house.clinic, fees=fees)
 
 
+def a_coverage(house: House) -> dict[str, Any]:
+    return {"payer": house.draft.payer, "member_id": "1EG4TE5MK73", "effective_from": date(2026, 1, 1)}
+
+
+def an_authorization(house: House) -> dict[str, Any]:
+    return {"payer": house.draft.payer, "drug": "J2350", "number": "PA-1", "effective_from": date(2026, 1, 1)}
+
+
+def shown(row: Any, name: str) -> dict[str, Any]:
+    """A row under the name that its writer takes it by, and what a form showed of it."""
+    return {name: row, "shown": shown_digest(row)}
+
+
 def set_the_scene(house: House) -> None:
     """What the writes at the chair and at the desk begin with, so that a write itself is one action."""
+    by, patient = house.people[BILLING], house.approved.patient
+    add_coverage(by=by, patient=patient, values=a_coverage(house))
+    add_authorization(by=by, patient=patient, values=an_authorization(house))
+    add_provider(by=by, clinic=house.clinic, values={"family_name": "Imai", "npi": "1234567893"})
     loaded(house)
     placed(house, 1)
     begun(house, 2)
@@ -237,6 +277,69 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
     "withdraw fees": (
         lambda house, rules, sarah: withdraw_fees(by=house.people[ADMIN], schedule=loaded(house), reason="Wrong."),
         ["fees.withdraw"],
+    ),
+    "correct a patient": (
+        lambda house, rules, sarah: correct_patient(
+            by=house.people[NURSE], patient=house.draft.patient, shown=shown_digest(house.draft.patient),
+            values={"name": "Sarah Lindquist"},
+        ),
+        ["patient.correct"],
+    ),
+    "add a coverage": (
+        lambda house, rules, sarah: add_coverage(
+            by=house.people[BILLING], patient=house.draft.patient, values=a_coverage(house)
+        ),
+        ["coverage.add"],
+    ),
+    "change a coverage": (
+        lambda house, rules, sarah: change_coverage(
+            by=house.people[BILLING], **shown(Coverage.objects.get(), "coverage"), values={"member_id": "2"}
+        ),
+        ["coverage.change"],
+    ),
+    "add an authorization": (
+        lambda house, rules, sarah: add_authorization(
+            by=house.people[BILLING], patient=house.draft.patient, values=an_authorization(house)
+        ),
+        ["authorization.add"],
+    ),
+    "change an authorization": (
+        lambda house, rules, sarah: change_authorization(
+            by=house.people[BILLING], **shown(Authorization.objects.get(), "authorization"), values={"number": "2"}
+        ),
+        ["authorization.change"],
+    ),
+    "add a provider": (
+        lambda house, rules, sarah: add_provider(
+            by=house.people[BILLING], clinic=house.clinic, values={"family_name": "Lund", "npi": "1245319599"}
+        ),
+        ["provider.add"],
+    ),
+    "change a provider": (
+        lambda house, rules, sarah: change_provider(
+            by=house.people[BILLING], **shown(Provider.objects.get(), "provider"), values={"given_name": "Rina"}
+        ),
+        ["provider.change"],
+    ),
+    "change the clinic on claims": (
+        lambda house, rules, sarah: change_clinic_claims(
+            by=house.people[ADMIN], **shown(house.clinic, "clinic"), values={"npi": "1245319599"}
+        ),
+        ["clinic.claims"],
+    ),
+    "say who treated": (
+        lambda house, rules, sarah: keep_claim_facts(
+            by=house.people[BILLING], **shown(house.approved, "encounter"),
+            values={"attending": Provider.objects.get()},
+        ),
+        ["encounter.claim"],
+    ),
+    "name a payer on claims": (
+        lambda house, rules, sarah: identify_payer(
+            by=house.people[ADMIN], payer=house.draft.payer, shown={"electronic_id": "", "filing_code": "CI"},
+            electronic_id="60054", filing_code="CI",
+        ),
+        ["payer.identify"],
     ),
     "add a payer": (
         lambda house, rules, sarah: add_payer(by=house.people[ADMIN], slug="new", name="New"),
