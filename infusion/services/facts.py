@@ -80,9 +80,21 @@ class Visit:
     stop: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PastDose:
+    """An earlier dose of the same patient, in mg."""
+
+    on: date
+    drug: str
+    amount: Decimal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encounter:
-    """One infusion visit of one patient, with nothing that names the patient."""
+    """One infusion visit of one patient, with nothing that names the patient.
+
+    `past_doses` are None where nobody said anything of them, and empty where there were none.
+    """
 
     time_zone: str
     setting: str
@@ -91,3 +103,4 @@ class Encounter:
     diagnoses: tuple[str, ...] = ()
     visit: Visit | None = None
     administrations: tuple[Administration, ...] = ()
+    past_doses: tuple[PastDose, ...] | None = None

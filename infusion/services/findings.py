@@ -76,6 +76,10 @@ WARNINGS = {
     "date_of_service.differs": "The date of service {on} is not the day of the earliest start, {earliest}.",
     "diagnosis.not_accepted": "{payer} accepts other diagnoses for {what}: {accepted}.",
     "diagnosis.unknown": "{code} is not in the diagnosis table here, so its dates could not be checked.",
+    "dose.history_missing": "{payer} limits how often {what} is given, and the earlier doses are not known here. Check "
+    "them before approval.",
+    "dose.too_soon": "{payer} asks for {days} days between doses of {what}. The last one was on {last}, {since} days "
+    "before, so this one will be denied unless they agree to it.",
     "drug.lines_denied": "{payer} pays one line a day of {what} given, and here are more: {units} units of {code} will "
     "be denied. Ask the payer how they want it.",
     "drug.not_covered": "{payer} does not cover {what}.",
@@ -91,6 +95,9 @@ WARNINGS = {
     "time.repeat_unclear": "{what} stood still for {minutes} minutes between two bags. If the second was ordered "
     "separately, give it an order of its own.",
     "time.counted_as_push": "{what} has no stop time; by the rule of {payer} it counts as a push.",
+    "units.above_dose_limit": "{payer} takes {most} units of {what} for one dose at most, and {units} were given.",
+    "units.above_period_limit": "{payer} takes {most} units of {what} in {months} months at most. With {before} of "
+    "earlier doses there are {units}.",
     "units.above_mue": "{units} units of {code} are above the usual daily limit of {limit}.",
     "vials.expired": "A vial of {what} expired on {expires}, before it was given.",
     "vials.kinds_mixed": "{what} came from single-dose and multi-dose vials, so no discard is billed and no JZ is set.",

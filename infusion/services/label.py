@@ -13,7 +13,9 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from infusion.services.clock import ClockChange, instant, zone_named
-from infusion.services.facts import Administration, Encounter
+from infusion.services.facts import Administration, Encounter, PastDose
+
+__all__ = ["Caution", "PastDose", "cautions", "months_after"]
 
 INTRAVENOUS, SUBCUTANEOUS = "J2350", "J2351"
 OCRELIZUMAB = (INTRAVENOUS, SUBCUTANEOUS)
@@ -29,15 +31,6 @@ PUSHED_BEFORE = {
     "J1200": "Diphenhydramine",
 }
 INTO_A_VEIN, BY_INJECTION = ("iv_infusion", "iv_push"), ("subcutaneous", "intramuscular")
-
-
-@dataclass(frozen=True, slots=True)
-class PastDose:
-    """An earlier dose of the same patient, in mg."""
-
-    on: date
-    drug: str
-    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
+from infusion.services.dose_limits import check_dose_limits
 from infusion.services.facts import Encounter
 from infusion.services.findings import Findings
 from infusion.services.lines import ServiceLine
@@ -30,6 +31,7 @@ def check_payer(
         group = [each for each in given if each.drug is not None and each.drug.code == code]
         _check_coverage(encounter, drug, group, rules, findings)
         _check_vials(drug, group, on, findings)
+        check_dose_limits(encounter.past_doses, drug, group, on, rules, findings)
     _check_ndcs(lines, drugs, rules, findings)
     _check_lines_of_a_drug(lines, drugs, rules, findings)
     _check_administration_paid(lines, rules, findings)

@@ -52,7 +52,8 @@ class Container:
 class Drug:
     """A drug code in one stretch of time. `billing_unit` in mg, `concentration` in mg per mL.
 
-    `dosing` is fixed, by weight (or body surface) or variable; empty where nobody has said.
+    `dosing` is fixed, by weight (or body surface) or variable; empty where nobody has said. `usual_minutes` is how
+    long an infusion of it takes by its maker; nothing is billed by it.
     """
 
     code: str
@@ -72,6 +73,8 @@ class Drug:
     replaced_by: str = ""
     dosing: str = ""
     dosing_source: str = ""
+    usual_minutes: int | None = None
+    usual_source: str = ""
     note: str = ""
     label_notes: tuple[str, ...] = ()
 

@@ -23,6 +23,7 @@ from infusion.services.facts import (
     Administration,
     Discard,
     Encounter,
+    PastDose,
     Pause,
     Vial,
     Visit,
@@ -123,6 +124,7 @@ class _Reader:
             "diagnoses",
             "visit",
             "administrations",
+            "past_doses",
         )
         if table is None:
             return None
@@ -146,6 +148,9 @@ class _Reader:
             diagnoses=tuple(self.each(table, "diagnoses", "", self.diagnosis)),
             visit=self.visit(table),
             administrations=tuple(administrations),
+            past_doses=None
+            if table.get("past_doses") is None
+            else tuple(self.each(table, "past_doses", "", self.past_dose)),
         )
         return Asked(encounter, self.text(table, "payer", ""), policy)
 
@@ -232,6 +237,18 @@ class _Reader:
             if inner is None
             else Visit(start=self.moment(inner, "start", "visit"), stop=self.moment(inner, "stop", "visit"))
         )
+
+    def past_dose(self, item: object, path: str) -> PastDose | None:
+        table = self.table(item, path, "date_of_service", "drug", "administered")
+        if table is None:
+            return None
+        on = self.day(table, "date_of_service", path)
+        drug = _code(self.text(table, "drug", path))
+        amount = self.amount(table, "administered", path)
+        for name, found in (("date_of_service", on), ("drug", drug), ("administered", amount)):
+            if not found and table.get(name) in (None, ""):
+                self.problem(_join(path, name), "An earlier dose has a date of service, a drug and milligrams.")
+        return None if on is None or amount is None else PastDose(on, drug, amount)
 
     def diagnosis(self, item: object, path: str) -> str | None:
         if not isinstance(item, str):
@@ -387,8 +404,11 @@ def _join(path: str, name: str) -> str:
 
 
 def encounter_document(encounter: Encounter) -> dict[str, object]:
-    """An encounter as the contract writes it, every field in its place: the same facts, the same text."""
-    return {
+    """An encounter as the contract writes it, every field in its place: the same facts, the same text.
+
+    What came to the contract later stands there only where it was said.
+    """
+    document: dict[str, object] = {
         "id": encounter.id,
         "date_of_service": encounter.date_of_service and encounter.date_of_service.isoformat(),
         "time_zone": encounter.time_zone,
@@ -397,6 +417,12 @@ def encounter_document(encounter: Encounter) -> dict[str, object]:
         "visit": encounter.visit and _period(encounter.visit),
         "administrations": [_administration(each) for each in encounter.administrations],
     }
+    if encounter.past_doses is not None:
+        document["past_doses"] = [
+            {"date_of_service": dose.on.isoformat(), "drug": dose.drug, "administered": plain(dose.amount)}
+            for dose in encounter.past_doses
+        ]
+    return document
 
 
 def _administration(each: Administration) -> dict[str, object]:

@@ -70,6 +70,10 @@ BASELINE: Document = {
     "prior_authorization_dose_limit": None,
     "step_therapy": "",
     "ndc_required": False,
+    "maximum_units_per_dose": None,
+    "maximum_units_per_period": None,
+    "units_period_months": 6,
+    "minimum_days_between_doses": None,
     "separate_ndc_lines": False,
     "administered_lines_per_day": "any",
     "administration_paid": True,
@@ -184,6 +188,7 @@ class Encounter:
         self.setting: str = document.get("setting") or "office"
         self.policy: Document = document.get("policy") or {}
         self.errors: set[str] = set()
+        self.told: set[str] = set()
         self.codes: Codes = Counter()
         self.lines: list[list[Any]] = []
         self.records: list[Document] = document.get("administrations") or []
@@ -201,11 +206,13 @@ class Encounter:
         self.count_services([] if by_visit else [one for one in given if one.usable], given)
         for (code, modifiers), units in self.codes.items():
             self.add_line(code, modifiers, units, "")
+        self.compare_with_earlier_doses()
         status = "blocked" if self.errors else "ready"
         return {
             "status": status,
             "lines": [] if self.errors else sorted(self.lines),
             "errors": sorted(self.errors),
+            "told": sorted(self.told),
         }
 
     # Policy
@@ -510,6 +517,45 @@ class Encounter:
             units -= longest
         if units:
             self.lines.append([code, sorted(modifiers), units])
+
+    # Earlier doses
+
+    def compare_with_earlier_doses(self) -> None:
+        today = date.fromisoformat(self.day)
+        past = self.document.get("past_doses")
+        for drug, row in DRUGS.items():
+            mine = [record for record in self.records if record.get("drug") == drug and record["route"] != "oral"]
+            mine = [record for record in mine if record.get("acquired") != "supplied"]
+            if not mine:
+                continue
+            units = whole_units_up(sum((amount(record["administered"]) for record in mine), Fraction(0)), row.unit)
+            if units > (self.value("maximum_units_per_dose", drug) or 10**9):
+                self.told.add("units.above_dose_limit")
+            most, days = self.value("maximum_units_per_period", drug), self.value("minimum_days_between_doses", drug)
+            if past is None and (most or days):
+                self.told.add("dose.history_missing")
+            for dose in past or []:
+                on = date.fromisoformat(dose["date_of_service"])
+                if dose["drug"] != drug or on > today:
+                    continue
+                if today.toordinal() - on.toordinal() < (days or 0):
+                    self.told.add("dose.too_soon")
+                if self.still_counted(on, drug):
+                    units += whole_units_up(amount(dose["administered"]), row.unit)
+            if units > (most or 10**9):
+                self.told.add("units.above_period_limit")
+
+    def still_counted(self, on: date, drug: str) -> bool:
+        """Whether a dose lies in the payer's stretch of months: its last day is the one before the same day again."""
+        year, month = on.year, on.month
+        for _ in range(self.value("units_period_months", drug)):
+            year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+        day = on.day
+        while True:
+            try:
+                return date(year, month, day).isoformat() > self.day
+            except ValueError:
+                day -= 1
 
     # Visits and services
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -117,6 +117,8 @@ class Maker:
             document["visit"] = self.visit()
         if not any(record.get("start") for record in self.records) or self.chance(0.1):
             document["date_of_service"] = self.day_of_first_start()
+        if self.chance(0.3):
+            document["past_doses"] = self.past_doses()
         if self.chance(0.55):
             document["policy"] = self.policy()
         if self.chance(0.3):
@@ -188,6 +190,26 @@ class Maker:
         minutes = self.dice.choice([30, 60, 119, 120, 121, 150, 151, 179, 180, 181, 210, 211, 240, 270, 271, 301, 500])
         start = self.opened - timedelta(minutes=self.dice.choice([0, 15, 30]))
         return {"start": self.stamp(start), "stop": self.stamp(start + timedelta(minutes=minutes))}
+
+    def past_doses(self) -> list[Document]:
+        """Earlier doses of what is given here, about as long ago as a payer may ask for."""
+        drugs = [record["drug"] for record in self.records if record.get("drug") in DOSES] or ["J2350"]
+        today = date.fromisoformat(self.day)
+        found = []
+        for _ in range(self.dice.choice([0, 1, 1, 2, 3])):
+            drug = self.dice.choice(drugs)
+            days = self.dice.choice([-1, 0, 1, 13, 14, 15, 27, 28, 29, 30, 31, 150, 167, 168, 169, 180, 184, 365])
+            on = today - timedelta(days=days)
+            if self.chance(0.4):
+                months = self.dice.choice([1, 5, 6, 12])
+                month = today.year * 12 + today.month - 1 - months
+                on = date(month // 12, month % 12 + 1, min(today.day, 28)) + timedelta(
+                    days=self.dice.choice([-1, 0, 1])
+                )
+            found.append(
+                {"date_of_service": on.isoformat(), "drug": drug, "administered": self.dice.choice(DOSES[drug])}
+            )
+        return found
 
     # Administrations
 
@@ -440,6 +462,10 @@ class Maker:
             "maximum_discarded_units": ["none", "smallest_vial"],
             "separate_ndc_lines": [True, True, False],
             "administered_lines_per_day": ["any", "one", "one_paid"],
+            "maximum_units_per_dose": [None, 1, 20, 280, 299, 300, 600],
+            "maximum_units_per_period": [None, 20, 299, 300, 580, 600, 900],
+            "units_period_months": [1, 5, 6, 12],
+            "minimum_days_between_doses": [None, 1, 14, 28, 168],
         }
         often = ["administration_family", "administration_family", "additional_hour_minimum_minutes"]
         name = self.dice.choice(list(rarely) if self.chance(0.35) else list(choices) + often)

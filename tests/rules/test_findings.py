@@ -66,6 +66,8 @@ def under(name: str, value: Any, *administrations: Document) -> Document:
     return encounter(*(administrations or (sixty(),)), policy={name: value})
 
 
+LAST_MONTH = [{"date_of_service": "2026-03-01", "drug": "J2350", "administered": "300"}]
+
 # code: encounter, administration, field, a part of the sentence
 TABLE: dict[str, tuple[Document, str, str, str]] = {
     # errors
@@ -134,6 +136,11 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
         under("accepted_diagnoses", ["G35.A", "G35.D"]), "a1", "drug", "accepts other diagnoses for ocrelizumab"),
     "diagnosis.unknown": (
         encounter(sixty(), diagnoses=["G35.A", "K50.90"]), "", "diagnoses.1", "K50.90 is not in the diagnosis table"),
+    "dose.history_missing": (
+        under("minimum_days_between_doses", 14), "a1", "drug", "limits how often ocrelizumab is given"),
+    "dose.too_soon": (
+        encounter(sixty(), policy={"minimum_days_between_doses": 14}, past_doses=LAST_MONTH), "a1", "drug",
+        "asks for 14 days between doses of ocrelizumab. The last one was on 2026-03-01, 9 days before"),
     "drug.lines_denied": (
         encounter(sixty(), policy={"maximum_units_per_line": 200, "administered_lines_per_day": "one_paid"}), "", "",
         "100 units of J2350 will be denied"),
@@ -155,6 +162,11 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
         encounter(sixty(), infused("J2350", 91, 120)), "a2", "order", "stood still for 31 minutes"),
     "time.counted_as_push": (
         under("missing_stop_time", "push", without(sixty(), "stop")), "a1", "stop", "has no stop time; by the rule of"),
+    "units.above_dose_limit": (
+        under("maximum_units_per_dose", 299), "a1", "administered", "for one dose at most, and 300 were given"),
+    "units.above_period_limit": (
+        encounter(sixty(), policy={"maximum_units_per_period": 599}, past_doses=LAST_MONTH), "a1", "administered",
+        "With 300 of earlier doses there are 600"),
     "units.above_mue": (
         encounter(infused("J2350", 0, 600), infused("J9312", 600, 660)), "", "",
         "9 units of 96366 are above the usual daily limit of 8"),
@@ -466,6 +478,14 @@ def with_policy(policy: object) -> Document:
         ("administrations.0.discards.0.reason", encounter(sixty(discards=[{"amount": "20"}]))),
         ("administrations.0.discards.0.reason", encounter(sixty(discards=[{"amount": "20", "reason": "waste"}]))),
         ("administrations.0.discards.0.amount", encounter(sixty(discards=[{"reason": "overfill"}]))),
+        ("past_doses", encounter(sixty(), past_doses="none")),
+        ("past_doses.0", encounter(sixty(), past_doses=["J2350"])),
+        ("past_doses.0.units", encounter(sixty(), past_doses=[LAST_MONTH[0] | {"units": 300}])),
+        ("past_doses.0.date_of_service", encounter(sixty(), past_doses=[without(LAST_MONTH[0], "date_of_service")])),
+        ("past_doses.0.date_of_service", encounter(sixty(), past_doses=[LAST_MONTH[0] | {"date_of_service": "May"}])),
+        ("past_doses.0.drug", encounter(sixty(), past_doses=[without(LAST_MONTH[0], "drug")])),
+        ("past_doses.0.administered", encounter(sixty(), past_doses=[without(LAST_MONTH[0], "administered")])),
+        ("past_doses.0.administered", encounter(sixty(), past_doses=[LAST_MONTH[0] | {"administered": "-"}])),
         ("policy", with_policy([])),
         ("policy", with_policy("none")),
         ("policy.minutes", with_policy({"minutes": 30})),

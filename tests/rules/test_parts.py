@@ -340,7 +340,13 @@ def test_every_field_is_written_out() -> None:
     given = infused("J2350", 0, 60, (5, 10), vials=[vial], discards=[{"amount": "1", "reason": "overfill"}],
                     ordered="600", order="A", access="2", access_reason="both arms", primary=True,
                     acquired="supplied")  # fmt: skip
-    document = encounter(given, hydrated(60, 120), visit={"start": None, "stop": None}, diagnoses=["G35.A"])
+    document = encounter(
+        given,
+        hydrated(60, 120),
+        visit={"start": None, "stop": None},
+        diagnoses=["G35.A"],
+        past_doses=[{"date_of_service": "2025-09-10", "drug": "J2350", "administered": "600"}],
+    )
     asked = parse_encounter(document, ZONE).encounter
     assert parse_encounter(encounter_document(asked), "UTC").encounter == asked
 

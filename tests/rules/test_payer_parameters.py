@@ -24,6 +24,7 @@ from tests.rules.shorthand import (
     read,
     reasons,
     services,
+    told,
     written,
 )
 from tests.rules.test_findings import check_sentence
@@ -337,6 +338,102 @@ def test_one_line_is_told_of_only_where_there_would_be_more(most: int, lines: li
     assert ("pays one line a day" in reasons(merged, "J1745 JZ x15")) == (most < 15)
 
 
+# Earlier doses ------------------------------------------------------------------------------------------------------
+
+
+def earlier(*doses: tuple[str, str, str]) -> list[Document]:
+    return [{"date_of_service": on, "drug": drug, "administered": given} for on, drug, given in doses]
+
+
+def warned(document: Document) -> list[str]:
+    return [code for code in told(document) if code.startswith(("dose.", "units.above_dose", "units.above_period"))]
+
+
+@pytest.mark.parametrize(("most", "above"), [(301, False), (300, False), (299, True)])
+def test_units_of_one_dose(most: int, above: bool) -> None:
+    document = under({"maximum_units_per_dose": most}, infused("J2350", 0, 60))
+    assert warned(document) == (["units.above_dose_limit"] if above else [])
+    if above:
+        assert (
+            "takes 299 units of ocrelizumab for one dose at most, and 300 were"
+            in found(read(document), "units.above_dose_limit").message
+        )
+
+
+def test_discarded_units_and_supplied_drug_are_no_part_of_a_dose() -> None:
+    policy = {"maximum_units_per_dose": 280, "maximum_units_per_period": 280, "minimum_days_between_doses": 300}
+    dose = part_of("J2350", "280", ["300"], "20")
+    assert warned(under(policy, dose, past_doses=[])) == []
+    supplied = infused("J2350", 0, 60, acquired="supplied")
+    assert warned(under(policy, supplied)) == []
+
+
+@pytest.mark.parametrize(
+    ("most", "on_day", "above"),
+    [
+        (600, "2025-09-11", False),  # 300 + 300
+        (599, "2025-09-11", True),
+        (599, "2025-09-10", False),  # the same day six months ago has dropped out
+        (599, "2025-09-09", False),
+        (599, "2026-03-10", True),  # earlier that day
+        (599, "2026-03-11", False),  # later, so not an earlier dose
+        (300, "2020-01-01", False),
+        (299, "2020-01-01", True),
+    ],
+)
+def test_units_over_some_months(most: int, on_day: str, above: bool) -> None:
+    past = earlier((on_day, "J2350", "300"), ("2026-03-01", "J1745", "300"))
+    document = under({"maximum_units_per_period": most}, infused("J2350", 0, 60), past_doses=past)
+    assert warned(document) == (["units.above_period_limit"] if above else [])
+
+
+@pytest.mark.parametrize(("months", "above"), [(5, False), (6, False), (7, True), (36, True)])
+def test_months_over_which_units_are_added_up(months: int, above: bool) -> None:
+    past = earlier(("2025-09-10", "J2350", "299.5"))
+    policy = {"maximum_units_per_period": 599, "units_period_months": months}
+    document = under(policy, infused("J2350", 0, 60), past_doses=past)
+    assert warned(document) == (["units.above_period_limit"] if above else [])
+    if above:
+        message = found(read(document), "units.above_period_limit").message
+        assert "With 300 of earlier doses there are 600" in message
+
+
+def test_a_month_without_that_day_ends_on_its_last() -> None:
+    past = earlier(("2025-08-31", "J2350", "300"))
+    policy = {"maximum_units_per_period": 300}
+    assert warned(on("2026-02-27", infused("J2350", 0, 60), policy=policy, past_doses=past)) != []
+    assert warned(on("2026-02-28", infused("J2350", 0, 60), policy=policy, past_doses=past)) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "last", "soon"),
+    [
+        (14, "2026-02-25", True),  # 13 days
+        (14, "2026-02-24", False),
+        (14, "2026-02-23", False),
+        (1, "2026-03-10", True),
+        (1, "2026-03-09", False),
+        (999, "2026-03-11", False),
+    ],
+)
+def test_days_between_two_doses(days: int, last: str, soon: bool) -> None:
+    past = earlier(("2025-01-01", "J2350", "300"), (last, "J2350", "300"), ("2026-03-09", "J1745", "300"))
+    if last > DAY:
+        past = past[1:]
+    document = under({"minimum_days_between_doses": days}, infused("J2350", 0, 60), past_doses=past)
+    assert warned(document) == (["dose.too_soon"] if soon else [])
+    if soon:
+        assert f"The last one was on {last}" in found(read(document), "dose.too_soon").message
+
+
+@pytest.mark.parametrize("name", ["maximum_units_per_period", "minimum_days_between_doses"])
+def test_doses_that_nobody_told_of_are_asked_about_where_they_matter(name: str) -> None:
+    document = under({name: 400}, infused("J2350", 0, 60))
+    assert warned(document) == ["dose.history_missing"]
+    assert warned(document | {"past_doses": []}) == []
+    assert warned(under({"maximum_units_per_dose": 400}, infused("J2350", 0, 60))) == []
+
+
 # Days of an override ------------------------------------------------------------------------------------------------
 
 FIRST_DAY = date.fromisoformat(DAY)
@@ -379,3 +476,26 @@ def test_an_override_changes_lines_from_its_first_day_on(
     theirs = [because for line in statement.lines for because in line.because if because.reading]
     said = {because.rule for because in theirs if because.reading and because.reading.whose == "Example Mutual"}
     assert name in said or any("Example Mutual" in finding.message for finding in statement.findings)
+
+
+# parameter, value, encounter fields, administrations, what is told from the first day on and not before
+TOLD_FROM: list[tuple[str, Any, Document, list[Document], str]] = [
+    ("maximum_units_per_dose", 299, {}, [infused("J2350", 0, 60)], "units.above_dose_limit"),
+    ("maximum_units_per_period", 599, {"past_doses": earlier(("2026-01-01", "J2350", "300"))},
+     [infused("J2350", 0, 60)], "units.above_period_limit"),
+    ("units_period_months", 7,
+     {"past_doses": earlier(("2025-09-01", "J2350", "300")), "policy": {"maximum_units_per_period": 599}},
+     [infused("J2350", 0, 60)], "units.above_period_limit"),
+    ("minimum_days_between_doses", 168, {"past_doses": earlier(("2026-01-01", "J2350", "300"))},
+     [infused("J2350", 0, 60)], "dose.too_soon"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value", "fields", "given", "code"), TOLD_FROM, ids=[row[0] for row in TOLD_FROM])
+def test_an_override_warns_from_its_first_day_on(
+    name: str, value: Any, fields: Document, given: list[Document], code: str
+) -> None:
+    policy = from_that_day(name, value)
+    day_before = read(on(str(FIRST_DAY - timedelta(days=1)), *given, **fields), policy)
+    assert code not in {finding.code for finding in day_before.findings}
+    assert code in {finding.code for finding in read(on(DAY, *given, **fields), policy).findings}

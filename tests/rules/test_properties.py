@@ -394,6 +394,10 @@ def test_parameters_that_are_left_out_above_change_no_line() -> None:
         "step_therapy": "an interferon",
         "ndc_required": True,
         "administered_lines_per_day": "one",
+        "maximum_units_per_dose": 1,
+        "maximum_units_per_period": 1,
+        "units_period_months": 36,
+        "minimum_days_between_doses": 999,
         "administration_paid": False,
         "maximum_claim_charge": "1",
     }

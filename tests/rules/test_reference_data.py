@@ -172,6 +172,9 @@ def test_drug_row_is_complete(row: Row) -> None:
     assert type(row["may_be_complex"]) is bool
     assert row["dosing"] in DOSINGS
     assert row["dosing_source"] in SOURCES
+    assert ("usual_minutes" in row) == ("usual_source" in row)
+    assert row.get("usual_source", "expert") in SOURCES
+    assert 0 < row.get("usual_minutes", 1) < 24 * 60
     assert all(isinstance(note, str) for note in row.get("label_notes", []))
     assert isinstance(row.get("label_notes", []), list)
 
