@@ -10,7 +10,6 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from reportlab.lib import colors
-from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import letter
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import inch
@@ -26,16 +25,31 @@ from infusion.services.words import counted, plain
 MARGIN = 0.6 * inch
 INK, MUTED, RULE, SHADE = (colors.HexColor(each) for each in ("#1b1b1b", "#565c65", "#a9aeb1", "#f0f0f0"))
 TEXT = ParagraphStyle("text", fontName="Helvetica", fontSize=9, leading=11.5, textColor=INK)
-NUMBER = ParagraphStyle("number", parent=TEXT, alignment=TA_RIGHT)
 SMALL = ParagraphStyle("small", parent=TEXT, fontSize=8, leading=10, textColor=MUTED)
-NUMBER_BOLD = ParagraphStyle("number-bold", parent=NUMBER, fontName="Helvetica-Bold")
 BOLD = ParagraphStyle("bold", parent=TEXT, fontName="Helvetica-Bold")
 TITLE = ParagraphStyle("title", parent=BOLD, fontSize=16, leading=20)
 HEAD = ParagraphStyle("head", parent=BOLD, fontSize=10.5, leading=13)
 KINDS = {"1": "Original claim", "7": "Replaces claim {}", "8": "Void of claim {}"}
 COLUMNS = ("", "Code", "What it is", "Units", "NDC and quantity", "Charge")
-NUMBERS = ("Units", "Charge")
-WIDTHS = [0.6 * inch, 1.0 * inch, 2.0 * inch, 0.7 * inch, 1.8 * inch, 1.03 * inch]
+WIDTHS = [0.6 * inch, 1.2 * inch, 1.8 * inch, 0.7 * inch, 1.8 * inch, 1.03 * inch]
+LONGEST_LABEL = 28
+LOOK = TableStyle(
+    [
+        ("FONT", (0, 0), (-1, -1), "Helvetica", 9, 11.5),
+        ("FONT", (0, 0), (-1, 0), "Helvetica-Bold", 9, 11.5),
+        ("FONT", (0, -1), (-1, -1), "Helvetica-Bold", 9, 11.5),
+        ("TEXTCOLOR", (0, 0), (-1, -1), INK),
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("ALIGN", (3, 0), (3, -1), "RIGHT"),
+        ("ALIGN", (5, 0), (5, -1), "RIGHT"),
+        ("BACKGROUND", (0, 0), (-1, 0), SHADE),
+        ("LINEBELOW", (0, 0), (-1, -2), 0.4, RULE),
+        ("TOPPADDING", (0, 0), (-1, -1), 3),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
+        ("LEFTPADDING", (0, 0), (0, -1), 0),
+        ("LEFTPADDING", (4, 0), (4, -1), 16),
+    ]
+)
 
 
 def write(claims: Sequence[Claim], sender: Sender, batch_number: int, written_at: datetime) -> bytes:
@@ -127,34 +141,23 @@ def _heading(claim: Claim) -> Iterator[Flowable]:
 
 
 def _table(claim: Claim) -> Table:
-    rows = [[_paragraph(each, NUMBER_BOLD if each in NUMBERS else BOLD) for each in COLUMNS]]
+    """Short cells are drawn as they are: a paragraph each would make a long batch take minutes."""
+    rows: list[list[Any]] = [list(COLUMNS)]
     rows += [_row(line, -1) for line in claim.credits]
     rows += [_row(line, 1) for line in claim.charges]
-    rows.append([_paragraph("Sum", BOLD), "", "", "", "", _paragraph(_dollars(_net(claim)), NUMBER_BOLD)])
+    rows.append(["Sum", "", "", "", "", _dollars(_net(claim))])
     table = Table(rows, colWidths=WIDTHS, repeatRows=1, spaceBefore=4)
-    table.setStyle(
-        TableStyle(
-            [
-                ("VALIGN", (0, 0), (-1, -1), "TOP"),
-                ("BACKGROUND", (0, 0), (-1, 0), SHADE),
-                ("LINEBELOW", (0, 0), (-1, -2), 0.4, RULE),
-                ("TOPPADDING", (0, 0), (-1, -1), 3),
-                ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
-                ("LEFTPADDING", (0, 0), (0, -1), 0),
-                ("LEFTPADDING", (4, 0), (4, -1), 16),
-            ]
-        )
-    )
+    table.setStyle(LOOK)
     return table
 
 
 def _row(line: ClaimLine, sign: int) -> list[Any]:
-    ndcs = ", ".join(f"{each.ndc} {each.unit} {plain(each.quantity)}" for each in line.ndcs)
+    label = _printable(line.description)
     return [
-        _paragraph("Charge" if sign > 0 else "Credit"),
-        _paragraph(str(line)),
-        _paragraph(line.description),
-        _paragraph(f"{sign * line.units:,}", NUMBER),
-        _paragraph(ndcs),
-        _paragraph(_dollars(None if line.charge is None else sign * line.charge), NUMBER),
+        "Charge" if sign > 0 else "Credit",
+        str(line),
+        label if len(label) <= LONGEST_LABEL else _paragraph(label),
+        f"{sign * line.units:,}",
+        "\n".join(f"{each.ndc} {each.unit} {plain(each.quantity)}" for each in line.ndcs),
+        _dollars(None if line.charge is None else sign * line.charge),
     ]
