@@ -279,7 +279,7 @@ def _of_people(claim: Claim) -> Needs:
         for what, value in (("family name", claim.subscriber.name.family), ("given name", claim.subscriber.name.given)):
             if not value:
                 yield f"The subscriber has no {what}. Enter it on the patient's coverage.", "coverage"
-    if not claim.membership.member_id:
+    if len(claim.membership.member_id) < 2:
         yield "The coverage has no member number. Enter it as it stands on the card.", "coverage"
 
 
@@ -297,8 +297,8 @@ def _unnamed(person: Person) -> Iterator[str]:
 def _unaddressed(address: Address, zip_code: str, zip_words: str) -> Iterator[str]:
     if not address.address:
         yield "street address"
-    if not address.city:
-        yield "city"
+    if len(address.city) < 2:
+        yield "city of two letters or more"
     if not re.fullmatch("[A-Z]{2}", address.state_code):
         yield "state of two letters"
     if not re.fullmatch(zip_code, address.postal_code):
@@ -307,7 +307,7 @@ def _unaddressed(address: Address, zip_code: str, zip_words: str) -> Iterator[st
 
 def _of_the_payer(claim: Claim) -> Needs:
     insurer = claim.insurer
-    if not insurer.electronic_id:
+    if len(insurer.electronic_id) < 2:
         yield f"{insurer.name} has no electronic payer number. Enter it on the payer.", "payer"
     if not insurer.filing_code:
         yield f"{insurer.name} has no kind of plan. Choose it on the payer.", "payer"

@@ -105,5 +105,8 @@ def _errors(tree: object, line: int, segment: str) -> Iterator[tuple[int, str, s
 
 
 def _claim_of(lines: Sequence[str], at: int) -> str:
-    before = [each for each in lines[:at] if each.startswith("CLM*")]
-    return f"Claim {before[-1].split('*')[1]}: " if before else "Before the first claim, "
+    """Whose a line is: the claim above it, or the one below where its people, who come first, have begun."""
+    above = next((each for each in reversed(lines[:at]) if each.startswith(("CLM*", "HL*"))), "")
+    if above.startswith("HL*"):
+        above = next((each for each in lines[at:] if each.startswith("CLM*")), "")
+    return f"Claim {above.strip('~').split('*')[1]}: " if above else "Before the first claim, "

@@ -55,7 +55,7 @@ def test_each_missing_part_is_named_with_where_to_enter_it() -> None:
     assert said(bare) == {
         "The patient has no birth date. Enter it on the patient.": "patient",
         "The patient has no street address. Enter it on the patient.": "patient",
-        "The patient has no city. Enter it on the patient.": "patient",
+        "The patient has no city of two letters or more. Enter it on the patient.": "patient",
         "The patient has no state of two letters. Enter it on the patient.": "patient",
         "The patient has no ZIP code of 5 or 9 digits. Enter it on the patient.": "patient",
         "The claim names no rendering practitioner. Choose one on the encounter.": "provider",

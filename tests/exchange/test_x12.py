@@ -393,12 +393,22 @@ def test_a_file_that_does_not_add_up_to_its_claims_is_refused(was: str, becomes:
     assert refused(text.replace(was, becomes)) == []
 
 
-def test_what_the_validator_refuses_is_told_by_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = written(claim(), claim(number="7-2")).replace(
-        "412.5*UN*1***1~\nDTP*472*D8*20260310", "412.5*UN*1***1~\nDTP*472*D8*20261310", 1
-    )
-    (said,) = refused(text)
-    assert said.startswith("Claim 7-1: the validator refuses DTP")
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        ("*UN*1***1~\nDTP*472*D8*20260310", "*UN*1***1~\nDTP*472*D8*20261310", "the validator refuses DTP"),
+        ("N4*ALBANY*NY*12207~", "N4*A*NY*12207~", "the validator refuses N4 (Subscriber City, State, ZIP Code)"),
+    ],
+)
+def test_what_the_validator_refuses_is_told_by_claim(was: str, becomes: str, said: str) -> None:
+    """Within a claim and above it, among its people; the second of two alike."""
+    before, after = written(claim(), claim(number="7-2")).rsplit(was, 1)
+    (sentence,) = refused(before + becomes + after)
+    assert sentence.startswith(f"Claim 7-2: {said}")
+    assert refused(written(claim()).replace("PER*IC", "PER*XX"))[0].startswith("Before the first claim, ")
+
+
+def test_what_the_validator_refuses_does_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(x12, "refused", lambda text: ["No."])
     assert sentences(claim()) == ("No.",)
 
