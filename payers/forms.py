@@ -24,7 +24,8 @@ ISO_DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})")
 US_DAY = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")
 ELECTRONIC_ID = re.compile(r"[0-9A-Z]{2,20}")
 EARLIEST, LATEST = 1990, 2100
-TAKEN_SLUGS = ("add",)
+TAKEN_SLUGS = ("add", "pack")
+LARGEST_PACK = 1_000_000
 UNITS = {"minutes": "minutes", "prior_authorization_dose_limit": "mg", "maximum_claim_charge": "dollars",
          "maximum_units_per_line": "units"}  # fmt: skip
 NOTHING = {"count": "No limit", "amount": "No limit", "codes": "Any diagnosis", "choices": "None of these",
@@ -395,3 +396,37 @@ def entries_of(row: PolicyOverride) -> dict[str, Any]:
         "source_read_on": row.source_read_on.isoformat(),
         "note": row.note,
     }
+
+
+class PackForm(PageForm):
+    """A rule pack, as a file or as the text that was looked at before."""
+
+    file = forms.FileField(label="File", required=False, widget=forms.FileInput({"class": "form-control"}))
+    text = forms.CharField(required=False, widget=forms.HiddenInput, strip=False)
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean() or self.cleaned_data
+        file = found.get("file")
+        if file is None and not found.get("text"):
+            self.add_error("file", "File: choose the pack that you want to look at.")
+        elif file is not None and file.size > LARGEST_PACK:
+            self.add_error("file", "File: more than 1 MB is more than a pack of rules. Check which file it is.")
+        elif file is not None:
+            try:
+                found["text"] = file.read().decode("utf-8-sig")
+            except UnicodeDecodeError:
+                self.add_error("file", "File: this is not a text in UTF-8. Choose the .toml file of a rule pack.")
+        return found
+
+
+class CompareForm(ChooserForm):
+    """Which two policies stand side by side, on which day."""
+
+    other = forms.ModelChoiceField(
+        label="Beside",
+        queryset=Payer.objects.all(),
+        to_field_name="slug",
+        required=False,
+        widget=forms.Select({"class": "form-select"}),
+        error_messages={"invalid_choice": "Beside: choose a payer of the list."},
+    )

@@ -289,6 +289,34 @@ def _meet(one: Scope, other: Scope) -> bool:
     return (not one.setting or other.setting in ("", one.setting)) and (not one.drug or other.drug in ("", one.drug))
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One parameter under two policies."""
+
+    mine: ParameterView
+    other: ParameterView
+
+    @property
+    def parameter(self) -> Parameter:
+        return self.mine.parameter
+
+    @property
+    def views(self) -> tuple[ParameterView, ParameterView]:
+        return self.mine, self.other
+
+    @property
+    def differs(self) -> bool:
+        return self.mine.reading.value != self.other.reading.value
+
+
+def compared(mine: PayerPage, other: PayerPage, scope: Scope) -> list[tuple[str, list[Compared]]]:
+    """Two policies side by side, every parameter under its heading."""
+    return [
+        (group.title, [Compared(*pair) for pair in zip(group.rows, beside.rows, strict=True)])
+        for group, beside in zip(mine.groups(scope), other.groups(scope), strict=True)
+    ]
+
+
 def open_proposals(payer: Payer, on: date, zone: ZoneInfo) -> list[ProposalView]:
     """What waits for a second admin, the oldest first."""
     rows = payer.proposals.filter(outcome="").select_related("payer", "override", "in_the_way", "proposed_by")

@@ -22,8 +22,10 @@ from payers import actions
 from payers.actions import Refused
 from payers.forms import (
     ChooserForm,
+    CompareForm,
     EndForm,
     IdentityForm,
+    PackForm,
     PageForm,
     PayerForm,
     ReturnForm,
@@ -33,7 +35,8 @@ from payers.forms import (
     entries_of,
 )
 from payers.models import Payer, PolicyOverride, Proposal
-from payers.pages import PayerPage, ProposalView, RuleView, all_payers, open_proposals
+from payers.pack import Unreadable, adopt_pack, differences, pack_text, read_pack
+from payers.pages import PayerPage, ProposalView, RuleView, all_payers, compared, open_proposals
 from payers.pages import history as history_of
 from payers.policy import PARAMETERS, SETTINGS, Parameter, Scope
 from payers.proposals import Wanted, may_publish, propose, publish_proposal, return_proposal, take_back
@@ -41,6 +44,7 @@ from payers.selectors import day_in_words, overlapping
 
 Kind, Status = Proposal.Kind, PolicyOverride.Status
 ACT, IN_THE_WAY = "act", "in_the_way"
+SHOWN_PROBLEMS = 50
 
 
 def zone_of(request: HttpRequest) -> ZoneInfo:
@@ -172,6 +176,69 @@ def parameter(request: HttpRequest, slug: str, parameter: str) -> HttpResponse:
         "can_edit": may_edit(request),
     }
     return render(request, "payers/parameter.html", context)
+
+
+@allow(BILLING, ADMIN)
+@require_safe
+def compare(request: HttpRequest, slug: str) -> HttpResponse:
+    """A payer's policy beside another's, or beside its own on another day."""
+    payer = get_object_or_404(Payer, slug=slug)
+    today = today_at(request)
+    asked = {"on": today.isoformat(), **{name: value for name, value in request.GET.items() if value}}
+    form = CompareForm(asked)
+    chosen = form.cleaned_data if form.is_valid() else {}
+    on, scope = chosen.get("on") or today, Scope(chosen.get("setting", ""), chosen.get("drug", ""))
+    other = chosen.get("other") or Payer.objects.exclude(pk=payer.pk).first() or payer
+    groups = compared(PayerPage(payer, on), PayerPage(other, on), scope)
+    context = {
+        "payer": payer,
+        "other": other,
+        "on": on,
+        "scope": scope,
+        "chooser": form,
+        "issues": form.issues,
+        "checked": bool(form.issues),
+        "groups": groups,
+        "differing": sum(row.differs for _, rows in groups for row in rows),
+        "can_edit": may_edit(request),
+    }
+    return render(request, "payers/compare.html", context)
+
+
+@allow(ADMIN)
+@require_http_methods(["GET", "HEAD", "POST"])
+def pack(request: HttpRequest) -> HttpResponse:
+    """A rule pack to look at, and then to bring in as proposals; or ours to share."""
+    form = PackForm(request.POST, files=request.FILES) if request.method == "POST" else PackForm()
+    context: dict[str, Any] = {"can_edit": True}
+    if form.is_bound and form.is_valid():
+        try:
+            payers = read_pack(form.cleaned_data["text"])
+            if request.POST.get(ACT) == "adopt":
+                done = adopt_pack(by=request.user, pack=payers, today=today_at(request))
+                messages.success(
+                    request,
+                    f"Added {done.payers} payers. {done.proposed} rules wait for a second admin; {done.drafts} are "
+                    "drafts, because another rule is in their way.",
+                )
+                return redirect("payers:list")
+            context |= {"differences": differences(payers), "text": form.cleaned_data["text"]}
+        except Unreadable as problem:
+            for sentence in problem.problems[:SHOWN_PROBLEMS]:
+                form.add_error("file", sentence)
+        except Refused as problem:
+            form.add_error("file", problem.message)
+    context |= {"form": form, "issues": form.issues, "checked": bool(form.errors)}
+    return render(request, "payers/pack.html", context)
+
+
+@allow(BILLING, ADMIN)
+@require_safe
+def pack_file(request: HttpRequest) -> HttpResponse:
+    """Every payer's published rules as a file."""
+    response = HttpResponse(pack_text(Payer.objects.all()), content_type="application/toml; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="payers.toml"'
+    return response
 
 
 @allow(ADMIN)
