@@ -16,14 +16,14 @@ from django.db.models import Exists, OuterRef
 from infusion.approved import approved_content
 from infusion.models import (
     Authorization,
+    Clinic,
     CodePair,
     Coverage,
     EditTable,
     Encounter,
-    Fee,
-    FeeSchedule,
     UnlikelyUnits,
 )
+from infusion.money import FeeBook
 from infusion.selectors import Review, facts_of, with_record
 from infusion.services.calculate import calculate, shipped_reference
 from infusion.services.claim_checks import Authorization as OnFile
@@ -92,8 +92,7 @@ class Surroundings:
     tables: list[EditTable] = field(default_factory=list)
     limits: dict[tuple[int, str], UnlikelyUnits] = field(default_factory=dict)
     pairs: dict[int, list[CodePair]] = field(default_factory=dict)
-    schedules: dict[int, list[FeeSchedule]] = field(default_factory=dict)
-    rates: dict[tuple[int, str], Decimal] = field(default_factory=dict)
+    fees: dict[int, FeeBook] = field(default_factory=dict)
 
     @classmethod
     def of(cls, reviewed: Sequence[Reviewed]) -> Surroundings:
@@ -107,7 +106,10 @@ class Surroundings:
         codes = {line.code for _, review in reviewed for line in review.statement.lines}
         codes |= {code for visits in found.others.values() for visit in visits for code in found._units_of(visit)}
         found._read_tables(codes)
-        found._read_charges({encounter.clinic_id for encounter, _ in reviewed}, codes)
+        days: dict[Clinic, list[date]] = {}
+        for encounter, review in reviewed:
+            days.setdefault(encounter.clinic, []).append(_day(encounter, review.statement))
+        found.fees = {clinic.pk: FeeBook(clinic, wanted) for clinic, wanted in days.items()}
         return found
 
     def context_of(self, encounter: Encounter, statement: Statement) -> ClaimContext:
@@ -216,29 +218,19 @@ class Surroundings:
 
     # What the clinic charges ------------------------------------------------------------------------------------------
 
-    def _read_charges(self, clinics: set[int], codes: set[str]) -> None:
-        own = FeeSchedule.objects.filter(clinic__in=clinics, payer__isnull=True, withdrawn_at__isnull=True)
-        for schedule in own.order_by("-effective_from", "-loaded_at"):
-            self.schedules.setdefault(schedule.clinic_id, []).append(schedule)
-        mine = [schedule for schedules in self.schedules.values() for schedule in schedules]
-        for fee in Fee.objects.filter(schedule__in=mine, code__in=codes):
-            self.rates[fee.schedule_id, fee.code] = fee.rate
-
     def _charges_of(self, encounter: Encounter, statement: Statement, on: date) -> dict[int, Decimal]:
         """Dollars of each line, where the clinic's own schedule of that day knows its code."""
-        schedules = self.schedules.get(encounter.clinic_id, ())
-        schedule = next((each for each in schedules if _in_force(each, on)), None)
+        fees = self.fees[encounter.clinic_id].fees(None, on)
         charges: dict[int, Decimal] = {}
         for position, line in enumerate(statement.lines):
-            rate = self.rates.get((schedule.pk, line.code)) if schedule else None
             if line.charge is not None:
                 charges[position] = line.charge
-            elif rate is not None:
-                charges[position] = (rate * line.units).quantize(CENT, ROUND_HALF_UP)
+            elif line.code in fees:
+                charges[position] = (fees[line.code].rate * line.units).quantize(CENT, ROUND_HALF_UP)
         return charges
 
 
-def _in_force(row: Coverage | EditTable | FeeSchedule, on: date) -> bool:
+def _in_force(row: Coverage | EditTable, on: date) -> bool:
     return row.effective_from <= on and (row.effective_until is None or on <= row.effective_until)
 
 

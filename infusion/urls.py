@@ -24,6 +24,9 @@ from infusion.views.orders import new_order, orders, take_off
 from infusion.views.paper import downtime_sheet, sheet
 from infusion.views.public import calculator, contradictions_page, rules_page
 from infusion.views.review import approve, review, send_back
+from infusion.views.tables import load as load_table
+from infusion.views.tables import table, tables
+from infusion.views.tables import withdraw as withdraw_table
 
 # Nobody signs up; the name has to be there because the sign-in page looks it up.
 accounts: list[URLPattern] = [
@@ -57,6 +60,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("orders/", orders, name="orders"),
     path("orders/new/", new_order, name="order-new"),
     path("orders/<uuid:public_id>/take-off/", take_off, name="order-take-off"),
+    path("tables/", tables, name="tables"),
+    path("tables/load/", load_table, name="tables-load"),
+    path("tables/<uuid:public_id>/", table, name="table"),
+    path("tables/<uuid:public_id>/withdraw/", withdraw_table, name="table-withdraw"),
     path("fees/", fees, name="fees"),
     path("fees/load/", load, name="fee-load"),
     path("fees/<uuid:public_id>/", schedule, name="fee-schedule"),

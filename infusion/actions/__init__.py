@@ -41,12 +41,14 @@ from infusion.actions.encounters import (
     warning_key,
 )
 from infusion.actions.fees import FeesInTheWay, NewFees, load_fees, withdraw_fees
+from infusion.actions.tables import NewEdits, load_edits, withdraw_edits
 from infusion.actions.working_copy import drop_copies_of, drop_copy, keep_copy
 
 __all__ = [
     "Changed",
     "FeesInTheWay",
     "Late",
+    "NewEdits",
     "NewFees",
     "Ordered",
     "Recorded",
@@ -75,6 +77,7 @@ __all__ = [
     "hold",
     "keep_claim_facts",
     "keep_copy",
+    "load_edits",
     "load_fees",
     "place_order",
     "release",
@@ -85,5 +88,6 @@ __all__ = [
     "undo_tap",
     "void",
     "warning_key",
+    "withdraw_edits",
     "withdraw_fees",
 ]

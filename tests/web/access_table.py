@@ -91,6 +91,10 @@ TABLE: dict[str, Cells] = {
     "provider": read_and_write(DESK),
     "clinic-claims": read_and_write(ADMINS),
     # Fees
+    "tables": read(DESK),
+    "table": read(DESK),
+    "tables-load": read_and_write(ADMINS),
+    "table-withdraw": write(ADMINS),
     "fees": read(DESK),
     "fee-schedule": read(DESK),
     "fee-load": read_and_write(ADMINS),

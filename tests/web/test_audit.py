@@ -41,6 +41,7 @@ from infusion.actions import (
     hold,
     keep_claim_facts,
     keep_copy,
+    load_edits,
     load_fees,
     place_order,
     release,
@@ -50,16 +51,20 @@ from infusion.actions import (
     tap,
     undo_tap,
     void,
+    withdraw_edits,
     withdraw_fees,
 )
 from infusion.actions.claim_data import shown_digest
 from infusion.actions.fees import NewFees
+from infusion.actions.tables import NewEdits
 from infusion.audit import AuditEvent, AuditHead
+from infusion.edit_file import LimitRow
 from infusion.models import (
     Approval,
     Authorization,
     Clinic,
     Coverage,
+    EditTable,
     Encounter,
     FeeSchedule,
     Order,
@@ -116,6 +121,18 @@ def warned(house: House, encounter: Encounter) -> Finding:
     return next(each for each in review_of(found).statement.warnings if each.code == "vials.expired")
 
 
+def some_edits(quarter: str) -> NewEdits:
+    return NewEdits(
+        kind="mue", claims="practitioner", quarter=quarter, source="CMS", checksum="0" * 64,
+        rows=(LimitRow("J2350", 600, "2"),),
+    )  # fmt: skip
+
+
+def an_edit_table() -> EditTable:
+    """Loaded by the first call, and only found by the next ones."""
+    return EditTable.objects.first() or load_edits(by=None, new=some_edits("2026Q2"))
+
+
 def some_fees(first_day: date = date(2026, 1, 1), **more: Any) -> NewFees:
     given: dict[str, Any] = {"payer": None, "effective_until": None, "checksum": "0" * 64, **more}
     rates = (Rate(code="J2350", rate=Decimal("60.97")),)
@@ -148,6 +165,7 @@ def set_the_scene(house: House) -> None:
     add_authorization(by=by, patient=patient, values=an_authorization(house))
     add_provider(by=by, clinic=house.clinic, values={"family_name": "Imai", "npi": "1234567893"})
     loaded(house)
+    an_edit_table()
     placed(house, 1)
     begun(house, 2)
     tapped(house, 3)
@@ -262,6 +280,14 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
             by=house.people[NURSE], encounter=house.draft, item="access_site", text="left forearm"
         ),
         ["encounter.document"],
+    ),
+    "load a table of CMS": (
+        lambda house, rules, sarah: load_edits(by=house.people[ADMIN], new=some_edits("2026Q1")),
+        ["edits.load"],
+    ),
+    "withdraw a table of CMS": (
+        lambda house, rules, sarah: withdraw_edits(by=house.people[ADMIN], table=an_edit_table(), reason="Wrong."),
+        ["edits.withdraw"],
     ),
     "load fees": (
         lambda house, rules, sarah: load_fees(by=house.people[ADMIN], clinic=house.clinic, fees=some_fees()),
