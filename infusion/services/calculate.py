@@ -18,6 +18,7 @@ from infusion.services.drug import DrugRules
 from infusion.services.facts import Encounter
 from infusion.services.findings import Findings
 from infusion.services.lines import Statement
+from infusion.services.modifiers import ModifierRules
 from infusion.services.payer_checks import check_payer
 from infusion.services.record import Reader, check_diagnoses, date_of_service
 from infusion.services.reference import Reference, shipped_reference
@@ -41,5 +42,6 @@ def calculate(encounter: Encounter, policy: PayerPolicy, reference: Reference) -
         *administration_lines(encounter, given, rules, reference, reader),
         *DrugRules(rules, reference, findings, reference.carries_jz(on)).lines(given),
     ]
+    lines = ModifierRules(encounter, on, rules, reference, findings).lines(lines, given)
     check_payer(encounter, given, lines, on, rules, reference, findings)
     return Statement(encounter.id, on, tuple(lines), findings.all(), rules.readings, reference.version)

@@ -19,6 +19,11 @@ ROUTES = {
     "oral": "By mouth",
 }
 PURPOSES = {"ordered": "Ordered hydration", "keep_open": "Keeping the line open", "diluent": "Carrying a drug"}
+DEPARTMENTS = {
+    "on_campus": "On the campus",
+    "off_campus_excepted": "Off the campus, excepted",
+    "off_campus_not_excepted": "Off the campus, not excepted",
+}
 ACQUIRED = {"purchased": "Bought by the site", "supplied": "Supplied, not bought"}
 
 
@@ -52,7 +57,11 @@ class Discard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Administration:
-    """One drug (or fluid) given one way: a bag, a push, an injection, a tablet."""
+    """One drug (or fluid) given one way: a bag, a push, an injection, a tablet.
+
+    `bought_340b` says at which price a purchased drug was bought. It is no third way of acquiring it: such a drug has
+    its vials, its JW and its JZ like any other that was bought.
+    """
 
     id: str
     route: str
@@ -63,6 +72,7 @@ class Administration:
     purpose: str = ""
     primary: bool = False
     acquired: str = "purchased"
+    bought_340b: bool = False
     start: datetime | None = None
     stop: datetime | None = None
     pauses: tuple[Pause, ...] = ()
@@ -104,3 +114,4 @@ class Encounter:
     visit: Visit | None = None
     administrations: tuple[Administration, ...] = ()
     past_doses: tuple[PastDose, ...] | None = None
+    hospital_department: str = ""

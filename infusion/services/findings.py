@@ -36,6 +36,9 @@ ERRORS = {
     "diagnosis.not_billable": "{code} cannot be billed on {on}. {advice}",
     "drug.not_given": "None of the {what} reached the patient, so neither the drug nor its waste nor its "
     "administration is billed. Remove it from this encounter or enter what was given.",
+    "drug.price_contradictory": "{what} is recorded as supplied and as bought at the 340B price. Correct one of them.",
+    "drug.price_mixed": "Some of the {what} was bought at the 340B price and some was not, and {payer} wants the first "
+    "marked with {code}. Which units are which cannot be told. Check the record.",
     "drug.look_alike": "{code} is {what}, but a vial of {amount} mg is a size of {other} ({other_code}). Use "
     "{other_code} if that was given.",
     "drug.unknown": "{code} is not a drug in the reference tables, so nothing can be billed for it. {advice}",
@@ -76,6 +79,8 @@ WARNINGS = {
     "date_of_service.differs": "The date of service {on} is not the day of the earliest start, {earliest}.",
     "diagnosis.not_accepted": "{payer} accepts other diagnoses for {what}: {accepted}.",
     "diagnosis.unknown": "{code} is not in the diagnosis table here, so its dates could not be checked.",
+    "department.missing": "{payer} wants PO or PN on lines of a hospital department off the campus, and where this one "
+    "lies is not recorded. Enter it.",
     "dose.history_missing": "{payer} limits how often {what} is given, and the earlier doses are not known here. Check "
     "them before approval.",
     "dose.too_soon": "{payer} asks for {days} days between doses of {what}. The last one was on {last}, {since} days "
@@ -83,12 +88,16 @@ WARNINGS = {
     "drug.lines_denied": "{payer} pays one line a day of {what} given, and here are more: {units} units of {code} will "
     "be denied. Ask the payer how they want it.",
     "drug.not_covered": "{payer} does not cover {what}.",
+    "modifier.not_in_force": "{payer} asks for {code}, which by the tables here is not in force on {on}. Check which "
+    "one they take.",
     "ndc.malformed": "{ndc} is not a usable NDC: without hyphens it needs 11 digits. It is left off the line.",
     "ndc.missing": "{payer} wants an NDC on every drug line, and {what} has none.",
     "policy.unverified": "{label}: {value}, by a rule of {payer} that nobody has verified ({source}). Check it "
     "before approving {lines}.",
     "push.untimed": "{what} was pushed again without a time, so more than 30 minutes since the push before cannot be "
     "shown and the repeat is not reported.",
+    "route.mixed": "{what} was given in more than one way, so its line has no modifier for the route. Ask {payer} how "
+    "they want it.",
     "step_therapy.required": "{payer} wants this tried before {what}: {step}.",
     "time.partial_overlap": "{minutes} minutes of {what} ran beside another infusion and count for that one only.",
     "time.push_long": "{what} is recorded as a push but took {minutes} minutes. Check whether it was an infusion.",

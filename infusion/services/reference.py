@@ -118,6 +118,8 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Modifier:
+    """A modifier of a code. One that is `pricing` stands before those that only inform."""
+
     code: str
     label: str
     first_day: date
@@ -125,6 +127,7 @@ class Modifier:
     status: str
     last_day: date | None = None
     required_from: date | None = None
+    pricing: bool = False
     note: str = ""
 
 

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfoNotFoundError
 from infusion.services.clock import zone_named
 from infusion.services.facts import (
     ACQUIRED,
+    DEPARTMENTS,
     PURPOSES,
     ROUTES,
     Administration,
@@ -125,6 +126,7 @@ class _Reader:
             "visit",
             "administrations",
             "past_doses",
+            "hospital_department",
         )
         if table is None:
             return None
@@ -151,6 +153,7 @@ class _Reader:
             past_doses=None
             if table.get("past_doses") is None
             else tuple(self.each(table, "past_doses", "", self.past_dose)),
+            hospital_department=self.choice(table, "hospital_department", "", DEPARTMENTS, ""),
         )
         return Asked(encounter, self.text(table, "payer", ""), policy)
 
@@ -167,6 +170,7 @@ class _Reader:
             "purpose",
             "primary",
             "acquired",
+            "bought_340b",
             "start",
             "stop",
             "pauses",
@@ -188,6 +192,7 @@ class _Reader:
             purpose=self.choice(table, "purpose", path, PURPOSES, ""),
             primary=self.flag(table, "primary", path) or False,
             acquired=self.choice(table, "acquired", path, ACQUIRED, "purchased"),
+            bought_340b=self.flag(table, "bought_340b", path) or False,
             start=self.moment(table, "start", path),
             stop=self.moment(table, "stop", path),
             pauses=tuple(self.each(table, "pauses", path, self.pause)),
@@ -422,11 +427,13 @@ def encounter_document(encounter: Encounter) -> dict[str, object]:
             {"date_of_service": dose.on.isoformat(), "drug": dose.drug, "administered": plain(dose.amount)}
             for dose in encounter.past_doses
         ]
+    if encounter.hospital_department:
+        document["hospital_department"] = encounter.hospital_department
     return document
 
 
 def _administration(each: Administration) -> dict[str, object]:
-    return {
+    document: dict[str, object] = {
         "id": each.id,
         "drug": each.drug,
         "route": each.route,
@@ -449,6 +456,7 @@ def _administration(each: Administration) -> dict[str, object]:
         ],
         "discards": [{"amount": plain(discard.amount), "reason": discard.reason} for discard in each.discards],
     }  # fmt: skip
+    return document | {"bought_340b": True} if each.bought_340b else document
 
 
 def _period(timed: Administration | Pause | Visit) -> dict[str, object]:

@@ -63,6 +63,9 @@ BASELINE: Document = {
     "maximum_discarded_units": "none",
     "supplied_drug_line": "none",
     "distinct_site_modifier": "59",
+    "modifier_340b": "none",
+    "off_campus_modifier": "not_used",
+    "route_modifier": "not_used",
     "home_administration": "visit",
     "drug_covered": True,
     "accepted_diagnoses": [],
@@ -189,6 +192,9 @@ class Encounter:
         self.policy: Document = document.get("policy") or {}
         self.errors: set[str] = set()
         self.told: set[str] = set()
+        self.price: tuple[str, ...] = ()
+        self.way: tuple[str, ...] = ()
+        self.place = self.off_campus()
         self.codes: Codes = Counter()
         self.lines: list[list[Any]] = []
         self.records: list[Document] = document.get("administrations") or []
@@ -207,6 +213,8 @@ class Encounter:
         for (code, modifiers), units in self.codes.items():
             self.add_line(code, modifiers, units, "")
         self.compare_with_earlier_doses()
+        if self.lines and self.place == ("missing",):
+            self.told.add("department.missing")
         status = "blocked" if self.errors else "ready"
         return {
             "status": status,
@@ -381,6 +389,33 @@ class Encounter:
             self.errors.add("drug.not_given")
             one.usable = False
 
+    # Modifiers of a payer's own
+
+    def off_campus(self) -> tuple[str, ...]:
+        if self.setting != "hospital_outpatient" or self.value("off_campus_modifier", "") != "required":
+            return ()
+        known = {"off_campus_excepted": ("PO",), "off_campus_not_excepted": ("PN",), "on_campus": ()}
+        return known.get(self.document.get("hospital_department") or "", ("missing",))
+
+    def own_modifiers(self, drug: str, records: list[Document]) -> None:
+        """What the lines of a drug carry for its price and for the way it was given."""
+        self.price, self.way = (), ()
+        prices = {bool(record.get("bought_340b")) for record in records}
+        wanted = self.value("modifier_340b", drug)
+        if wanted == "by_date":
+            wanted = "JG" if self.day <= "2024-12-31" else "TB"
+        if True in prices and wanted != "none" and not (DRUGS[drug].packaged and self.setting == "hospital_outpatient"):
+            self.price = (wanted,)
+            if False in prices:
+                self.errors.add("drug.price_mixed")
+        ways = {"iv_infusion": "JA", "iv_push": "JA", "subcutaneous": "JB", "intramuscular": ""}
+        codes = {ways[record["route"]] for record in records}
+        if self.value("route_modifier", drug) == "required":
+            if len(codes) > 1:
+                self.told.add("route.mixed")
+            elif codes != {""}:
+                self.way = tuple(codes)
+
     # Drug lines
 
     def count_drugs(self, given: list[Given]) -> None:
@@ -391,8 +426,10 @@ class Encounter:
             bought = [record for record in mine if record.get("acquired") != "supplied"]
             supplied = [record for record in mine if record.get("acquired") == "supplied"]
             if bought:
+                self.own_modifiers(drug, bought)
                 self.count_bought(drug, bought)
             if supplied and self.value("supplied_drug_line", drug) == "nominal_charge":
+                self.own_modifiers(drug, supplied)
                 milligrams = sum((amount(record["administered"]) for record in supplied), Fraction(0))
                 units = whole_units_up(milligrams, DRUGS[drug].unit)
                 self.add_drug_lines(drug, (), units, self.milligrams_by_ndc(drug, supplied, Fraction(0), milligrams))
@@ -475,8 +512,7 @@ class Encounter:
             counted = [min(units, whole_units_up(end, DRUGS[drug].unit)) for end in ends[:-1]] + [units]
             apart = [after - before for before, after in zip([0, *counted], counted, strict=False)]
         if "JW" not in modifiers and self.value("administered_lines_per_day", drug) == "one":
-            self.lines.append([drug, sorted(modifiers), units])
-            return
+            apart = [units]
         for part in apart:
             self.add_line(drug, modifiers, part, drug)
 
@@ -511,7 +547,13 @@ class Encounter:
             self.add_drug_lines(drug, ("JW",), discarded_units, wasted)
 
     def add_line(self, code: str, modifiers: tuple[str, ...], units: int, drug: str) -> None:
+        if drug:
+            modifiers += self.price + (self.way if "JW" not in modifiers else ())
+        if self.place != ("missing",):
+            modifiers += self.place
         longest = self.value("maximum_units_per_line", drug)
+        if drug and "JW" not in modifiers and self.value("administered_lines_per_day", drug) == "one":
+            longest = None
         while longest and units > longest:
             self.lines.append([code, sorted(modifiers), longest])
             units -= longest

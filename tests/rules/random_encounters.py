@@ -84,6 +84,7 @@ class Maker:
         self.orders = self.chance(0.25)
         self.second_access = self.chance(0.25)
         self.reason_for_second = self.chance(0.7)
+        self.buys_340b = self.chance(0.7)
         self.records: list[Document] = []
 
     def chance(self, share: float) -> bool:
@@ -117,6 +118,13 @@ class Maker:
             document["visit"] = self.visit()
         if not any(record.get("start") for record in self.records) or self.chance(0.1):
             document["date_of_service"] = self.day_of_first_start()
+        if self.setting == "hospital_outpatient" and self.chance(0.7):
+            places = ["on_campus", "off_campus_excepted", "off_campus_not_excepted"]
+            document["hospital_department"] = self.dice.choice(places)
+        if self.buys_340b and self.chance(0.7):
+            for record in self.records:
+                if "drug" in record and record["route"] != "oral" and record.get("acquired") != "supplied":
+                    record["bought_340b"] = True
         if self.chance(0.3):
             document["past_doses"] = self.past_doses()
         if self.chance(0.55):
@@ -229,6 +237,8 @@ class Maker:
             record["primary"] = True
         if "drug" in record and record["route"] != "oral" and self.chance(0.05):
             record["acquired"] = "supplied"
+        elif "drug" in record and record["route"] != "oral" and self.chance(0.2):
+            record["bought_340b"] = self.buys_340b
         return record
 
     def in_force(self, drug: str) -> str:
@@ -462,6 +472,9 @@ class Maker:
             "maximum_discarded_units": ["none", "smallest_vial"],
             "separate_ndc_lines": [True, True, False],
             "administered_lines_per_day": ["any", "one", "one_paid"],
+            "modifier_340b": ["none", "by_date", "by_date", "TB", "JG", "UD", "U8"],
+            "off_campus_modifier": ["not_used", "required", "required"],
+            "route_modifier": ["not_used", "required", "required"],
             "maximum_units_per_dose": [None, 1, 20, 280, 299, 300, 600],
             "maximum_units_per_period": [None, 20, 299, 300, 580, 600, 900],
             "units_period_months": [1, 5, 6, 12],

@@ -79,6 +79,11 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "amount.negative": (encounter(sixty(administered="-1")), "a1", "administered", "-1 mg cannot be"),
     "code.not_effective": (on("2017-12-31", sixty()), "a1", "drug", "It begins on 2018-01-01."),
     "diagnosis.not_billable": (encounter(sixty(), diagnoses=["G35.9"]), "", "diagnoses.0", "Choose a code in force"),
+    "drug.price_contradictory": (
+        encounter(sixty(acquired="supplied", bought_340b=True)), "a1", "bought_340b", "supplied and as bought at the"),
+    "drug.price_mixed": (
+        encounter(sixty(bought_340b=True), infused("J2350", 60, 120), policy={"modifier_340b": "TB"}), "a1",
+        "bought_340b", "Some of the ocrelizumab was bought at the 340B price"),
     "drug.look_alike": (
         encounter(infused("J1301", 0, 60, administered="300", vials=[{"amount": "300"}])), "a1", "vials.0.amount",
         "a size of ocrelizumab"),
@@ -136,6 +141,9 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
         under("accepted_diagnoses", ["G35.A", "G35.D"]), "a1", "drug", "accepts other diagnoses for ocrelizumab"),
     "diagnosis.unknown": (
         encounter(sixty(), diagnoses=["G35.A", "K50.90"]), "", "diagnoses.1", "K50.90 is not in the diagnosis table"),
+    "department.missing": (
+        under("off_campus_modifier", "required") | {"setting": HOSPITAL}, "", "hospital_department",
+        "wants PO or PN on lines of a hospital department off the campus"),
     "dose.history_missing": (
         under("minimum_days_between_doses", 14), "a1", "drug", "limits how often ocrelizumab is given"),
     "dose.too_soon": (
@@ -151,8 +159,14 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "policy.unverified": (
         encounter(infused("J2350", 0, 150)), "", "policy.additional_hour_minimum_minutes",
         ": 30 minutes, by a rule of Example Mutual that nobody has"),
+    "modifier.not_in_force": (
+        encounter(sixty(bought_340b=True), policy={"modifier_340b": "JG"}), "", "",
+        "asks for JG, which by the tables here is not in force on 2026-03-10"),
     "push.untimed": (
         encounter(pushed("J1200"), pushed("J1200"), setting=HOSPITAL), "a2", "start", "was pushed again without"),
+    "route.mixed": (
+        under("route_modifier", "required", pushed("J1200", 0), injected("J1200", "intramuscular")), "a1", "route",
+        "Diphenhydramine was given in more than one way"),
     "step_therapy.required": (
         under("step_therapy", "an interferon"), "a1", "drug", "wants this tried before ocrelizumab: an interferon"),
     "time.partial_overlap": (
@@ -486,6 +500,8 @@ def with_policy(policy: object) -> Document:
         ("past_doses.0.drug", encounter(sixty(), past_doses=[without(LAST_MONTH[0], "drug")])),
         ("past_doses.0.administered", encounter(sixty(), past_doses=[without(LAST_MONTH[0], "administered")])),
         ("past_doses.0.administered", encounter(sixty(), past_doses=[LAST_MONTH[0] | {"administered": "-"}])),
+        ("hospital_department", encounter(sixty(), hospital_department="elsewhere")),
+        ("administrations.0.bought_340b", encounter(sixty(bought_340b="yes"))),
         ("policy", with_policy([])),
         ("policy", with_policy("none")),
         ("policy.minutes", with_policy({"minutes": 30})),

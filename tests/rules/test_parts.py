@@ -345,10 +345,20 @@ def test_every_field_is_written_out() -> None:
         hydrated(60, 120),
         visit={"start": None, "stop": None},
         diagnoses=["G35.A"],
+        hospital_department="off_campus_excepted",
         past_doses=[{"date_of_service": "2025-09-10", "drug": "J2350", "administered": "600"}],
     )
+    document["administrations"][0] |= {"bought_340b": True}
     asked = parse_encounter(document, ZONE).encounter
+    assert asked.administrations[0].bought_340b
+    assert asked.past_doses is not None
     assert parse_encounter(encounter_document(asked), "UTC").encounter == asked
+
+
+def test_what_came_later_is_written_only_where_it_was_said() -> None:
+    written_out = encounter_document(parse_encounter(encounter(infused("J2350", 0, 60)), ZONE).encounter)
+    assert not {"past_doses", "hospital_department"} & set(written_out)
+    assert "bought_340b" not in written_out["administrations"][0]  # type: ignore[index]
 
 
 def answered(*administrations: Any, **policy: Any) -> Any:

@@ -16,11 +16,14 @@ from tests.rules.shorthand import (
     claimed,
     drugs,
     encounter,
+    errors,
     found,
     hydrated,
     infused,
+    injected,
     line_of,
     on,
+    pushed,
     read,
     reasons,
     services,
@@ -30,6 +33,7 @@ from tests.rules.shorthand import (
 from tests.rules.test_findings import check_sentence
 
 Document = dict[str, Any]
+HOSPITAL = "hospital_outpatient"
 
 
 def under(policy: Document, *administrations: Document, **fields: Any) -> Document:
@@ -434,6 +438,106 @@ def test_doses_that_nobody_told_of_are_asked_about_where_they_matter(name: str) 
     assert warned(under({"maximum_units_per_dose": 400}, infused("J2350", 0, 60))) == []
 
 
+# Modifiers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "day", "modifier"),
+    [
+        ("by_date", "2024-12-30", "JG"),
+        ("by_date", "2024-12-31", "JG"),
+        ("by_date", "2025-01-01", "TB"),
+        ("by_date", "2025-01-02", "TB"),
+        ("TB", "2024-12-31", "TB"),
+        ("JG", "2025-01-01", "JG"),
+        ("UD", DAY, "UD"),
+        ("U8", DAY, "U8"),
+        ("none", DAY, ""),
+    ],
+)
+def test_a_drug_bought_at_the_340b_price_says_so(value: str, day: str, modifier: str) -> None:
+    policy = {"modifier_340b": value}
+    dose = part_of("J2350", "280", ["300"], "20") | {"bought_340b": True}
+    lines = {(line.units, line.modifiers) for line in read(on(day, dose, policy=policy)).lines if line.kind == "drug"}
+    added = (modifier,) if modifier else ()
+    assert lines == {(280, added), (20, ("JW", *added))}
+    assert ("modifier.not_in_force" in told(on(day, dose, policy=policy))) == (value == "JG")
+    assert all("340B" not in text for text in (reasons(read(on(day, dose)), "J2350 x280"),))
+    if modifier:
+        assert f"wants that said with {modifier}" in reasons(
+            read(on(day, dose, policy=policy)), f"J2350 {modifier} x280"
+        )
+
+
+def test_only_a_drug_bought_at_that_price_carries_the_modifier() -> None:
+    policy = {"modifier_340b": "TB", "supplied_drug_line": "nominal_charge"}
+    given = [infused("J2350", 0, 60), infused("J2323", 60, 120, bought_340b=True),
+             infused("J3380", 120, 180, acquired="supplied")]  # fmt: skip
+    assert drugs(under(policy, *given)) == ["J2323 JZ TB x300", "J2350 JZ x300", "J3380 x300"]
+
+
+def test_a_drug_packaged_into_the_hospital_payment_has_no_price_to_tell() -> None:
+    given = [pushed("J1200", 0, bought_340b=True), pushed("J1200", 60)]
+    assert drugs(under({"modifier_340b": "TB"}, *given, setting=HOSPITAL)) == ["J1200 x2"]
+    assert errors(under({"modifier_340b": "TB"}, *given)) == ["drug.price_mixed"]
+    assert errors(encounter(*given)) == []
+
+
+def test_a_drug_at_two_prices_has_no_line_until_that_is_settled() -> None:
+    given = [infused("J2350", 0, 60, bought_340b=True), infused("J2350", 60, 120), infused("J2323", 120, 180)]
+    document = under({"modifier_340b": "TB"}, *given)
+    assert errors(document) == ["drug.price_mixed"]
+    assert [line.code for line in read(document).lines if line.kind == "drug"] == ["J2323"]
+
+
+def test_a_supplied_drug_bought_at_the_340b_price_is_neither() -> None:
+    both = infused("J2350", 0, 60, acquired="supplied", bought_340b=True)
+    assert errors(encounter(both)) == ["drug.price_contradictory"]
+    assert read(encounter(both)).lines == ()
+    assert set(errors(encounter(both | {"drug": "J0000"}))) == {"drug.unknown", "drug.price_contradictory"}
+
+
+@pytest.mark.parametrize(
+    ("department", "lines"),
+    [
+        ("on_campus", ["96365 x1", "J2350 JZ x300"]),
+        ("off_campus_excepted", ["96365 PO x1", "J2350 JZ PO x300"]),
+        ("off_campus_not_excepted", ["96365 PN x1", "J2350 PN JZ x300"]),  # PN moves the price, JZ does not
+        (None, ["96365 x1", "J2350 JZ x300"]),
+    ],
+)
+def test_lines_of_a_department_off_the_campus(department: str | None, lines: list[str]) -> None:
+    document = encounter(infused("J2350", 0, 60), setting=HOSPITAL, hospital_department=department)
+    assert claimed(document) == ["96365 x1", "J2350 JZ x300"]
+    required = document | {"policy": {"off_campus_modifier": "required"}}
+    assert claimed(required) == lines
+    assert ("department.missing" in told(required)) == (department is None)
+    assert claimed(required | {"setting": "office"}) == ["96365 x1", "J2350 JZ x300"]
+    if department == "off_campus_excepted":
+        assert "and is excepted, which" in reasons(read(required), "96365 PO x1")
+    if department == "off_campus_not_excepted":
+        assert "and is not excepted, which" in reasons(read(required), "96365 PN x1")
+
+
+def test_the_route_is_said_on_what_was_given_and_not_on_discard() -> None:
+    policy = {"route_modifier": "required"}
+    given = [part_of("J2350", "280", ["300"], "20"), injected("J2351"), injected("J1200", "intramuscular")]
+    document = under(policy, *given)
+    assert drugs(document) == ["J1200 JZ x1", "J2350 JA x280", "J2350 JW x20", "J2351 JZ JB x920"]
+    assert "given under the skin" in reasons(read(document), "J2351 JZ JB x920")
+    assert "given into a vein" in reasons(read(document), "J2350 JA x280")
+    push = under(policy, pushed("J1200", 0))
+    assert drugs(push) == ["J1200 JZ JA x1"]
+
+
+def test_modifiers_that_move_the_price_come_first() -> None:
+    policy = {"modifier_340b": "by_date", "off_campus_modifier": "required", "route_modifier": "required"}
+    fields = {"setting": HOSPITAL, "hospital_department": "off_campus_not_excepted", "policy": policy}
+    dose = part_of("J2350", "280", ["300"], "20") | {"bought_340b": True}
+    assert drugs(encounter(dose, **fields)) == ["J2350 JW PN TB x20", "J2350 PN TB JA x280"]
+    assert drugs(on("2024-12-31", dose, **fields)) == ["J2350 JW PN JG x20", "J2350 PN JG JA x280"]
+
+
 # Days of an override ------------------------------------------------------------------------------------------------
 
 FIRST_DAY = date.fromisoformat(DAY)
@@ -458,6 +562,12 @@ DATED: list[tuple[str, Any, Document, list[Document], list[str], list[str]]] = [
      ["96365 x1", "J9312 JW x20", "J9312 x30"], ["96365 x1", "J9312 JW x10", "J9312 x30"]),
     ("separate_ndc_lines", True, {}, [from_vials("200", "0", ("100", ONE), ("100", OTHER))],
      ["96365 x1", "J1745 JZ x20"], ["96365 x1", "J1745 JZ x10", "J1745 JZ x10"]),
+    ("modifier_340b", "TB", {}, [infused("J2350", 0, 60, bought_340b=True)],
+     ["96365 x1", "J2350 JZ x300"], ["96365 x1", "J2350 JZ TB x300"]),
+    ("off_campus_modifier", "required", {"setting": HOSPITAL, "hospital_department": "off_campus_excepted"},
+     [infused("J2350", 0, 60)], ["96365 x1", "J2350 JZ x300"], ["96365 PO x1", "J2350 JZ PO x300"]),
+    ("route_modifier", "required", {}, [infused("J2350", 0, 60)],
+     ["96365 x1", "J2350 JZ x300"], ["96365 x1", "J2350 JZ JA x300"]),
     ("administered_lines_per_day", "one", {"policy": {"separate_ndc_lines": True}},
      [from_vials("200", "0", ("100", ONE), ("100", OTHER))],
      ["96365 x1", "J1745 JZ x10", "J1745 JZ x10"], ["96365 x1", "J1745 JZ x20"]),

@@ -324,6 +324,7 @@ TOLD_INSTEAD = {
     "concurrent_minimum_minutes": {"infusion.concurrent_too_short"},
     "additional_hour_minimum_minutes": {"infusion.repeat_too_short"},
     "home_administration": {"visit.missing"},
+    "modifier_340b": {"drug.price_mixed"},
     "billable_discard_drugs": {"waste.fixed_dose"},
     "supplied_drug_line": {"drug.supplied"},
     "administration_family": {"time.concurrent_complex"},
@@ -349,6 +350,10 @@ OTHER_VALUES: list[tuple[str, Any]] = [
     ("maximum_discarded_units", "smallest_vial"),
     ("supplied_drug_line", "nominal_charge"),
     ("distinct_site_modifier", "XS"),
+    ("modifier_340b", "TB"),
+    ("modifier_340b", "by_date"),
+    ("off_campus_modifier", "required"),
+    ("route_modifier", "required"),
     ("home_administration", "infusion"),
     ("maximum_units_per_line", 60),
     ("separate_ndc_lines", True),
@@ -364,7 +369,7 @@ def by_content(statement: Statement) -> dict[str, list[ServiceLine]]:
 
 @cache
 def under_the_baseline() -> list[tuple[Document, Statement]]:
-    return [(document, read(document | {"policy": {}})) for document in encounters(77, 400)]
+    return [(document, read(document | {"policy": {}})) for document in encounters(79, 400)]
 
 
 @pytest.mark.parametrize(("name", "value"), OTHER_VALUES, ids=str)
