@@ -23,6 +23,7 @@ from infusion.views.kept import keep, session, throw_away
 from infusion.views.orders import new_order, orders, take_off
 from infusion.views.paper import downtime_sheet, sheet
 from infusion.views.public import calculator, contradictions_page, rules_page
+from infusion.views.reports import report_file, reports
 from infusion.views.review import approve, review, send_back
 from infusion.views.tables import load as load_table
 from infusion.views.tables import table, tables
@@ -78,6 +79,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("providers/add/", add_provider, name="provider-add"),
     path("providers/<uuid:public_id>/", provider, name="provider"),
     path("clinic/", clinic_claims, name="clinic-claims"),
+    path("reports/", reports, name="reports"),
+    path("reports/file/", report_file, name="report-file"),
     path("payers/", include("payers.urls")),
     path("impact/<uuid:public_id>/", impact, name="impact"),
     path("impact/<uuid:public_id>/encounters/", impact_encounters, name="impact-encounters"),

@@ -232,13 +232,15 @@ def preview(
         to_end = check_fees(clinic, new)
     except Refused as refused:
         return load_page(request, form, refusal=str(refused))
-    previous, changed = differences(clinic, new)
+    previous, all_changed = differences(clinic, new)
+    changed = [each for each in all_changed if each.now is not None]
+    gone = [each.code for each in all_changed if each.now is None]
     doubted = [fee_view(rate, new.effective_from) for rate in new.rates if rate.implausible]
     return load_page(
         request, form, refusal=refusal, new=new, to_end=to_end, ends_on=day_before(new.effective_from),
         previous=previous, not_read=not_read, doubted=doubted,
         differences=[difference_view(each, new.effective_from) for each in changed[:MOST_SHOWN]],
-        changed=len(changed), same=len(new.rates) - sum(each.now is not None for each in changed),
+        changed=len(changed), gone=gone, same=len(new.rates) - len(changed),
         first=[fee_view(rate, new.effective_from) for rate in new.rates[:MOST_SHOWN]],
         kept=sealed(request, new),
     )  # fmt: skip
@@ -246,7 +248,7 @@ def preview(
 
 def difference_view(each: Difference, on: date) -> DifferenceView:
     was, now = (None if rate is None else rate.rate for rate in (each.was, each.now))
-    change = "new" if was is None else "no longer there" if now is None else change_in_words(was, now)
+    change = "new" if was is None or now is None else change_in_words(was, now)
     return DifferenceView(
         each.code, code_label(each.code, on), "" if was is None else dollars(was), "" if now is None else dollars(now),
         change,
@@ -257,8 +259,8 @@ def change_in_words(was: Decimal, now: Decimal) -> str:
     """How far a rate moves, in percent of what it was."""
     if was == now:
         return "same rate, other quartiles"
-    percent = ((now - was) / was * 100).quantize(Decimal("0.1"))
-    return f"{'+' if percent > 0 else '−' if percent < 0 else ''}{abs(percent):,}%"
+    sign, percent = "+" if now > was else "−", (abs(now - was) / was * 100).quantize(Decimal("0.1"))
+    return f"{sign}{percent:,}%" if percent else f"{sign} less than 0.1%"
 
 
 def confirm(request: HttpRequest) -> HttpResponse:

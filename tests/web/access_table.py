@@ -99,6 +99,9 @@ TABLE: dict[str, Cells] = {
     "fee-schedule": read(DESK),
     "fee-load": read_and_write(ADMINS),
     "fee-withdraw": write(ADMINS),
+    # Reports
+    "reports": read(DESK),
+    "report-file": read(DESK),
     # Payers
     "payers:identity": read_and_write(ADMINS),
     "payers:list": read(DESK),
