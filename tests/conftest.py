@@ -6,17 +6,20 @@ refuse. They are lifted around that one statement list and put back in the same 
 
 import os
 from collections.abc import Callable
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Group
 from django.db.backends.base.operations import BaseDatabaseOperations
 
 from infusion.access import ADMIN, BILLING, NURSE
-from infusion.actions import Recorded
-from infusion.models import Clinic, User
+from infusion.actions import Recorded, approve, hand_to_billing, save_encounter
+from infusion.models import Clinic, Encounter, User
+from infusion.selectors import review_of
 from infusion.services import facts
 from payers.actions import add_payer
 from payers.models import Payer
@@ -145,3 +148,28 @@ def sarah(medicare: Payer) -> Recorded:
             administrations=(given,),
         ),
     )
+
+
+@pytest.fixture
+def visited(clinic: Clinic, nurse: User, biller: User, sarah: Recorded) -> Callable[..., Encounter]:
+    """An encounter of so many minutes that began at nine, approved or with billing."""
+
+    def make(minutes: int, payer: Payer, day: date = date(2026, 3, 9), until: str = "approved") -> Encounter:
+        begin = datetime(day.year, day.month, day.day, 9, 0)
+        [given] = sarah.facts.administrations
+        given = replace(given, start=begin, stop=begin + timedelta(minutes=minutes))
+        record = replace(sarah.facts, administrations=(given,), date_of_service=day)
+        recorded = replace(
+            sarah, facts=record, date_of_service=day, payer=payer, patient_reference=f"P-{minutes}-{day.day}"
+        )
+        encounter = save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=recorded)
+        encounter = hand_to_billing(by=nurse, encounter=encounter, version=encounter.version)
+        if until == "approved":
+            approve(
+                by=biller, encounter=encounter, version=encounter.version,
+                content_hash=review_of(encounter).content_hash, acknowledged=(),
+            )  # fmt: skip
+        encounter.refresh_from_db()
+        return encounter
+
+    return make
