@@ -162,6 +162,26 @@ def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader) -> None:
             reader.findings.add("hydration.not_counted", administration=each.id, field="purpose", purpose=purpose)
 
 
+def per_diem_lines(
+    encounter: Encounter, given: Sequence[Given], rules: Rules, reference: Reference
+) -> list[ServiceLine]:
+    """The line for a day of home infusion, where the payer takes one and a drug was given [OCR]."""
+    drugs = [each for each in given if each.drug is not None and each.known]
+    if encounter.setting != "home" or not drugs:
+        return []
+    codes = dict.fromkeys(each.drug.code for each in drugs if each.drug is not None)
+    reading = next((one for code in codes if (one := rules.read("home_per_diem", code)).value != "none"), None)
+    if reading is None:
+        return []
+    units = rules.read("home_per_diem_units", reading.drug)
+    text = f"{reading.whose} takes a line for the day of a home infusion, beside what was done."
+    each_day = f"A day is {counted(units.minutes, 'unit')} of it."
+    claim = Claim(reference)
+    ids = tuple(each.id for each in drugs)
+    claim.add(str(reading.value), Part(units.minutes, ids, None, [_from(reading, text), _from(units, each_day)]))
+    return claim.lines("visit")
+
+
 # One access ---------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ line whose input is missing does not exist; a finding says what is missing inste
 
 from __future__ import annotations
 
-from infusion.services.administration import administration_lines
+from infusion.services.administration import administration_lines, per_diem_lines
 from infusion.services.clock import zone_named
 from infusion.services.drug import DrugRules
 from infusion.services.facts import Encounter
@@ -40,6 +40,7 @@ def calculate(encounter: Encounter, policy: PayerPolicy, reference: Reference) -
     given = reader.read(encounter)
     lines = [
         *administration_lines(encounter, given, rules, reference, reader),
+        *per_diem_lines(encounter, given, rules, reference),
         *DrugRules(rules, reference, findings, reference.carries_jz(on)).lines(given),
     ]
     lines = ModifierRules(encounter, on, rules, reference, findings).lines(lines, given)

@@ -194,6 +194,10 @@ class Reader:
                 self.findings.add("reference.unverified", administration=each.id, field="drug", code=drug.code)
             checks = (self._route_allowed, self._ndcs_belong, self._sizes_belong)
             sound = all(tuple(check(each, drug) for check in checks))
+        if each.bought_340b and each.acquired == "supplied":
+            what = drug.label if drug else each.drug
+            self.findings.add("drug.price_contradictory", administration=each.id, field="bought_340b", what=what)
+            sound = False
         if each.administered is not None and each.administered == 0:
             what = drug.name if drug else each.drug or "drug"
             self.findings.add("drug.not_given", administration=each.id, field="administered", what=what)

@@ -67,6 +67,8 @@ BASELINE: Document = {
     "off_campus_modifier": "not_used",
     "route_modifier": "not_used",
     "home_administration": "visit",
+    "home_per_diem": "none",
+    "home_per_diem_units": 1,
     "drug_covered": True,
     "accepted_diagnoses": [],
     "prior_authorization": "none",
@@ -208,6 +210,7 @@ class Encounter:
             self.check_drug(one)
         self.count_drugs(given)
         self.count_visit(given)
+        self.count_the_day(given)
         by_visit = self.setting == "home" and self.billed_by_visit(given)
         self.count_services([] if by_visit else [one for one in given if one.usable], given)
         for (code, modifiers), units in self.codes.items():
@@ -613,6 +616,14 @@ class Encounter:
             tail = self.value("additional_hour_minimum_minutes", "")
             if stop - start > 120:
                 self.codes["99602", ()] += hours_from_zero(stop - start - 120, tail)
+
+    def count_the_day(self, given: list[Given]) -> None:
+        for one in given:
+            if self.setting == "home" and one.drug and one.route != "oral":
+                code = self.value("home_per_diem", one.drug)
+                if code != "none":
+                    self.codes[code, ()] += self.value("home_per_diem_units", one.drug)
+                    return
 
     def billed_by_visit(self, given: list[Given]) -> bool:
         drugs = [one.drug for one in given if one.drug and one.route not in ("oral", "hydration")] or [""]

@@ -14,6 +14,7 @@ from payers.policy import BASELINE, Layer, PayerPolicy
 from tests.rules.shorthand import (
     DAY,
     claimed,
+    clock,
     drugs,
     encounter,
     errors,
@@ -438,6 +439,40 @@ def test_doses_that_nobody_told_of_are_asked_about_where_they_matter(name: str) 
     assert warned(under({"maximum_units_per_dose": 400}, infused("J2350", 0, 60))) == []
 
 
+# A day at home ------------------------------------------------------------------------------------------------------
+
+
+def at_home(*given: Document, **policy: Any) -> Document:
+    visit = {"start": clock(0), "stop": clock(120)}
+    return encounter(*given, setting="home", visit=visit, policy=policy)
+
+
+@pytest.mark.parametrize(("units", "line"), [(1, "S9379 x1"), (2, "S9379 x2"), (9, "S9379 x9")])
+def test_a_day_of_home_infusion_is_a_line_where_the_payer_takes_it(units: int, line: str) -> None:
+    given = [infused("J2350", 0, 60), infused("J2323", 60, 120)]
+    document = at_home(*given, home_per_diem="S9379", home_per_diem_units=units)
+    assert claimed(document) == ["99601 x1", "J2323 JZ x300", "J2350 JZ x300", line]
+    assert line_of(read(document), "S9379").administrations == ("a1", "a2")
+    assert f"A day is {units} unit" in reasons(read(document), line)
+    by_time = at_home(*given, home_per_diem="S9379", home_administration="infusion")
+    assert "S9379 x1" in claimed(by_time)
+    assert "S9379 x1" not in claimed(at_home(*given, home_per_diem_units=2))
+    assert "S9379 x1" not in claimed(document | {"setting": "office"})
+
+
+def test_a_day_without_a_drug_is_no_day_of_infusion() -> None:
+    assert claimed(at_home(hydrated(0, 60), home_per_diem="S9379")) == ["99601 x1"]
+    nothing = at_home(infused("J2350", 0, 60, administered="0"), home_per_diem="S9379")
+    assert "S9379" not in {line.code for line in read(nothing).lines}
+
+
+def test_a_day_may_be_taken_for_one_drug_alone() -> None:
+    own = {"J2323": {"home_per_diem": "S9379", "home_per_diem_units": 2}}
+    given = [infused("J2350", 0, 60), infused("J2323", 60, 120)]
+    assert "S9379 x2" in claimed(at_home(*given, drugs=own))
+    assert not [line for line in claimed(at_home(given[0], drugs=own)) if line.startswith("S")]
+
+
 # Modifiers ----------------------------------------------------------------------------------------------------------
 
 
@@ -548,6 +583,8 @@ def from_that_day(name: str, value: Any) -> PayerPolicy:
     return PayerPolicy((BASELINE, layer))
 
 
+HOME = {"setting": "home", "policy": {"home_administration": "infusion"}}
+
 # parameter, value, encounter fields, administrations, lines of the day before, lines of the first day
 DATED: list[tuple[str, Any, Document, list[Document], list[str], list[str]]] = [
     ("bag_change_minutes", 5, {}, two_bags(5), ["96365 x1", "J2350 JZ x600"],
@@ -562,6 +599,11 @@ DATED: list[tuple[str, Any, Document, list[Document], list[str], list[str]]] = [
      ["96365 x1", "J9312 JW x20", "J9312 x30"], ["96365 x1", "J9312 JW x10", "J9312 x30"]),
     ("separate_ndc_lines", True, {}, [from_vials("200", "0", ("100", ONE), ("100", OTHER))],
      ["96365 x1", "J1745 JZ x20"], ["96365 x1", "J1745 JZ x10", "J1745 JZ x10"]),
+    ("home_per_diem", "S9379", HOME, [infused("J2350", 0, 60)],
+     ["96365 x1", "J2350 JZ x300"], ["96365 x1", "J2350 JZ x300", "S9379 x1"]),
+    ("home_per_diem_units", 2, HOME | {"policy": HOME["policy"] | {"home_per_diem": "S9379"}},
+     [infused("J2350", 0, 60)],
+     ["96365 x1", "J2350 JZ x300", "S9379 x1"], ["96365 x1", "J2350 JZ x300", "S9379 x2"]),
     ("modifier_340b", "TB", {}, [infused("J2350", 0, 60, bought_340b=True)],
      ["96365 x1", "J2350 JZ x300"], ["96365 x1", "J2350 JZ TB x300"]),
     ("off_campus_modifier", "required", {"setting": HOSPITAL, "hospital_department": "off_campus_excepted"},

@@ -355,6 +355,7 @@ OTHER_VALUES: list[tuple[str, Any]] = [
     ("off_campus_modifier", "required"),
     ("route_modifier", "required"),
     ("home_administration", "infusion"),
+    ("home_per_diem", "S9379"),
     ("maximum_units_per_line", 60),
     ("separate_ndc_lines", True),
 ]
@@ -402,6 +403,7 @@ def test_parameters_that_are_left_out_above_change_no_line() -> None:
         "maximum_units_per_dose": 1,
         "maximum_units_per_period": 1,
         "units_period_months": 36,
+        "home_per_diem_units": 2,
         "minimum_days_between_doses": 999,
         "administration_paid": False,
         "maximum_claim_charge": "1",

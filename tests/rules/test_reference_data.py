@@ -30,7 +30,7 @@ TABLES = {
 ROUTES = {"iv_infusion", "iv_push", "subcutaneous", "intramuscular"}
 SETTINGS = {"office", "home", "hospital_outpatient"}
 FAMILIES = {"therapeutic", "complex", "hydration", "injection", "home"}
-STAND_ALONE_ROLES = {"initial", "push_initial", "injection", "visit"}
+STAND_ALONE_ROLES = {"initial", "push_initial", "injection", "visit", "per_diem"}
 ADD_ON_ROLES = {"sequential", "additional_hour", "concurrent", "push_sequential", "push_repeat", "visit_hour"}
 
 # code: name, unit, routes, first day, last day, packaged, complex, form, mg per mL, containers (mg, mL, NDC)
@@ -252,7 +252,7 @@ def test_code_belongs_to_a_family_and_a_setting(row: Row) -> None:
 
 def test_one_code_per_family_and_role() -> None:
     taken = [(row["family"], row["role"]) for row in rows_of("administration")]
-    assert len(taken) == len(set(taken)) == 18
+    assert len(taken) == len(set(taken)) == 19
 
 
 def test_repeated_push_is_for_hospitals_alone() -> None:
