@@ -71,9 +71,10 @@ def _shared_out(whole: int, weights: list[Fraction]) -> list[int]:
     by_remainder = sorted(range(len(exact)), key=lambda at: (shares[at] - exact[at], at))
     for at in by_remainder[: whole - sum(shares)]:
         shares[at] += 1
-    while 0 in shares:
-        shares[shares.index(max(shares))] -= 1
-        shares[shares.index(0)] += 1
+    for at, share in enumerate(shares):
+        if share == 0:
+            shares[shares.index(max(shares))] -= 1
+            shares[at] = 1
     return shares
 
 
