@@ -468,6 +468,20 @@ _ROWS = (
         "CGSDOLLAR",
         optional=True,
     ),
+    Parameter(
+        "split_claim_modifier",
+        "choice",
+        "not_said",
+        "Marking of a claim that was split",
+        "How the second claim and those after it are marked where the charges are too high for one.",
+        "CGSDOLLAR",
+        choices={
+            "not_said": "Not said: ask the payer",
+            "59": "Modifier 59",
+            "76": "Modifier 76",
+            "note": "A note such as 1 of 2",
+        },
+    ),
 )
 PARAMETERS: Mapping[str, Parameter] = {row.name: row for row in _ROWS}
 
@@ -497,7 +511,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "home_per_diem",
         "home_per_diem_units",
     ),
-    "Modifiers": ("modifier_340b", "off_campus_modifier", "route_modifier"),
+    "Modifiers": ("modifier_340b", "off_campus_modifier", "route_modifier", "split_claim_modifier"),
     "Coverage": (
         "drug_covered",
         "accepted_diagnoses",

@@ -23,7 +23,7 @@ from infusion.services.lines import ServiceLine, Statement
 from infusion.services.record import instead_of_diagnosis
 from infusion.services.reference import Drug, Reference, diagnosis_code, in_force
 from infusion.services.words import counted, dollars, plain
-from payers.policy import PARAMETERS, SETTINGS, Reading, Rules
+from payers.policy import SETTINGS, Reading, Rules
 
 NOTHING = Decimal(0)
 NOMINAL_CHARGE = Decimal("0.01")
@@ -38,7 +38,6 @@ APART = frozenset({"59", "XE", "XS", "XP", "XU"})
 ANOTHER_VISIT = frozenset({"59", "XE"})
 INITIAL_ROLES = frozenset({"initial", "push_initial"})
 LINE_EDIT, ABSOLUTE = "1", "2"
-PER_DIEM = "home_per_diem"
 PER_DIEM_CODE = "S9379"
 
 
@@ -444,10 +443,11 @@ class _Claim:
         """The day's rate of a home infusion is a line of its own, where the payer takes it [OCR]."""
         if self.encounter.setting != "home" or any(line.code == PER_DIEM_CODE for line in self.lines):
             return
-        if PER_DIEM not in PARAMETERS:
-            self.findings.add("claim.home_per_diem_unknown")
-        elif self.rules.look_up(PER_DIEM).value not in (False, "", "none", None):
+        readings = [self.rules.look_up("home_per_diem", drug.code) for drug in self.billed_drugs()]
+        if any(reading.value == PER_DIEM_CODE for reading in readings):
             self.findings.add("claim.home_per_diem")
+        elif all(reading.layer.name == "baseline" for reading in readings):
+            self.findings.add("claim.home_per_diem_unknown")
 
     # The money --------------------------------------------------------------------------------------------------------
 
@@ -475,7 +475,19 @@ class _Claim:
             limit=dollars(limit),
             count=len(claims),
             plan=in_words(claims),
+            marking=self._marking(len(claims)),
         )
+
+    def _marking(self, count: int) -> str:
+        """How the payer wants a claim marked that follows the first; what is known of others where it did not say."""
+        reading = self.rules.look_up("split_claim_modifier")
+        if reading.value == "not_said":
+            return (
+                "Contractors differ in how the later ones are marked: CGS wants modifier 59, First Coast 76, Palmetto "
+                f"a note such as 1 of {count}. Ask yours."
+            )
+        mark = f"a note such as 2 of {count}" if reading.value == "note" else f"modifier {reading.value}"
+        return f"{reading.whose} wants the later ones marked with {mark}."
 
     def _largest_charge(self) -> tuple[Decimal | None, str]:
         """The payer's own limit, or what a professional claim has room for if that is less."""

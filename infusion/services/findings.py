@@ -170,8 +170,7 @@ CLAIM_ERRORS = {
     "without {modifier}, so {payer} denies it. Were they one stay, record them as one visit; otherwise add {modifier} "
     "where the claim is finished, and skip this check with that reason.",
     "claim.total_too_high": "The charges are {total}, and {whose} at most {limit} on one claim. Send {count} claims: "
-    "{plan}. No two may have the same total. Contractors differ in how the later ones are marked: CGS wants modifier "
-    "59, First Coast 76, Palmetto a note such as 1 of {count}. Ask yours.",
+    "{plan}. No two may have the same total. {marking}",
     "claim.trial_drug_charged": "The sponsor of trial {trial} supplies the drug, and {code} is charged. Record {what} "
     "as supplied, or take the trial's number off this visit.",
     "claim.trial_number_malformed": "{trial} is not the number of a trial: it has eight digits, without NCT. "
@@ -189,8 +188,8 @@ CLAIM_WARNINGS = {
     "have. Check that the charge in the fee schedule is for a unit of {unit} mg, and not for a vial.",
     "claim.coverage_missing": "The patient has no membership with this payer on {on}, so the claim has no member "
     "number. Enter it with the patient.",
-    "claim.home_per_diem": "This payer pays a day's rate for a home infusion, and there is no line for it: it is lost. "
-    "Add S9379 where the claim is finished; two day's rates on one date are often denied.",
+    "claim.home_per_diem": "This payer pays a day's rate for a home infusion, and S9379 is not on the claim: it is "
+    "lost. Review the lines again under the rules of today.",
     "claim.place_unknown": "Place of service {place} is not in the table here, so it could not be checked against the "
     "setting {setting}. Check it.",
     "claim.step_therapy": "{payer} wants this tried before {what}: {step}. No authorization on file shows that it was. "
@@ -203,8 +202,8 @@ CLAIM_WARNINGS = {
 
 CLAIM_INFOS = {
     "claim.authorization_on_file": "Authorization {number} for {what} holds on {on}{limit}.",
-    "claim.home_per_diem_unknown": "Some payers pay a day's rate for a home infusion, S9379, beside the visit. What "
-    "this payer does is not recorded here, and no such line is made.",
+    "claim.home_per_diem_unknown": "Some payers pay a day's rate for a home infusion, S9379, beside the visit. No rule "
+    "of this payer says so, and no such line is made.",
     "claim.units_within_limit": "{units} units of {code} are above {shipped} in the shipped table, which nobody has "
     "verified, and within {limit} in the loaded one, which counts ({table}).",
 }

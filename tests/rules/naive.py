@@ -84,6 +84,7 @@ BASELINE: Document = {
     "administration_paid": True,
     "maximum_units_per_line": None,
     "maximum_claim_charge": None,
+    "split_claim_modifier": "not_said",
 }
 
 # Which codes an add-on may follow on its access; asked only when a service is marked as the reason for the visit.

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from infusion.services.claim_checks import (
-    PER_DIEM,
     Authorization,
     ClaimContext,
     OtherVisit,
@@ -24,7 +23,7 @@ from infusion.services.findings import CLAIM_ERRORS, CLAIM_INFOS, CLAIM_MESSAGES
 from infusion.services.lines import NdcQuantity, ServiceLine, Statement
 from infusion.services.reference import shipped_reference
 from infusion.services.wire import parse_encounter
-from payers.policy import BASELINE, PARAMETERS, Layer, Parameter, PayerPolicy, national_baseline
+from payers.policy import BASELINE, PARAMETERS, Layer, PayerPolicy, national_baseline
 from tests.rules.shorthand import ZONE, encounter, infused, injected, on, pushed, read
 from tests.rules.test_findings import check_sentence
 
@@ -101,6 +100,8 @@ def limit(units: int, indicator: str = "3") -> UnitLimit:
 FIRST_VISIT = OtherVisit(units={"96365": 1, "J1745": 30}, earlier=True)
 TWO_FAMILIES = encounter(infused("J2350", 0, 60), diagnoses=["G35.A"])
 
+AT_HOME = encounter(infused("J2350", 0, 60), setting="home", diagnoses=["G35.A"])
+
 # code: how to come to it, and a part of the sentence
 TABLE: dict[str, tuple[dict[str, Any], str]] = {
     "claim.add_on_without_parent": ({"lines": [each for each in lines_of() if each.code != "96365"]}, "(96365, 96367"),
@@ -141,7 +142,8 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
     "claim.charge_by_vial": (
         {"charges": {2: Decimal(600 * 334)}}, "A vial of 300 mg of ocrelizumab would be charged at $100,200.00"),
     "claim.coverage_missing": ({"has_membership": False}, "no membership with this payer on 2026-03-10"),
-    "claim.home_per_diem": ({}, "a day's rate"),
+    "claim.home_per_diem": (
+        {"document": AT_HOME, "policy": payer(home_per_diem="S9379"), "lines": [drug_line()]}, "a day's rate"),
     "claim.place_unknown": ({"place_of_service": "99"}, "Place of service 99 is not in the table"),
     "claim.step_therapy": ({"policy": payer(step_therapy="another drug")}, "wants this tried before ocrelizumab"),
     "claim.units_above_limit": ({"limits": {"J2350": limit(599)}}, "600 units of J2350 on one day are above 599"),
@@ -149,28 +151,16 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
     "claim.authorization_on_file": (
         {"authorizations": (on_file(dose_limit=Decimal(600)),)}, "holds on 2026-03-10, for up to 600 mg"),
     "claim.home_per_diem_unknown": (
-        {"document": encounter(infused("J2350", 0, 60), setting="home", diagnoses=["G35.A"])},
-        "S9379, beside the visit"),
+        {"document": AT_HOME}, "S9379, beside the visit"),
     "claim.units_within_limit": (
         {"lines": [drug_line(units=601)], "limits": {"J2350": limit(900)}}, "above 600 in the shipped table"),
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _no_per_diem_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether payers say so is tested apart from the rest."""
-    monkeypatch.setattr(
-        "infusion.services.claim_checks.PARAMETERS", {name: row for name, row in PARAMETERS.items() if name != PER_DIEM}
-    )
-
-
-def of_table(code: str, monkeypatch: pytest.MonkeyPatch) -> Finding:
+def of_table(code: str) -> Finding:
     arguments = dict(TABLE[code][0])
     if code == "claim.diagnosis_not_in_force":
         arguments = {"approved": True, **arguments}
-    if code == "claim.home_per_diem":
-        takes_per_diem(monkeypatch, True)
-        arguments = TABLE["claim.home_per_diem_unknown"][0]
     found = approved_long_ago(arguments["document"]) if arguments.pop("approved", False) else checked(**arguments)
     return next(finding for finding in found if finding.code == code)
 
@@ -184,12 +174,6 @@ def approved_long_ago(document: Document) -> tuple[Finding, ...]:
     )  # fmt: skip
 
 
-def takes_per_diem(monkeypatch: pytest.MonkeyPatch, value: object) -> None:
-    row = Parameter(PER_DIEM, "flag", value, "Day's rate", "", "OCR")  # type: ignore[arg-type]
-    monkeypatch.setattr("infusion.services.claim_checks.PARAMETERS", {**PARAMETERS, PER_DIEM: row})
-    monkeypatch.setitem(BASELINE.values, PER_DIEM, value)  # type: ignore[arg-type]
-
-
 def test_every_code_has_its_row() -> None:
     assert set(TABLE) == set(CLAIM_MESSAGES)
 
@@ -199,8 +183,8 @@ def test_no_code_stands_under_two_severities() -> None:
 
 
 @pytest.mark.parametrize("code", CLAIM_MESSAGES)
-def test_finding(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    finding = of_table(code, monkeypatch)
+def test_finding(code: str) -> None:
+    finding = of_table(code)
     assert finding.severity is CLAIM_MESSAGES[code][0]
     assert TABLE[code][1] in finding.message
     check_sentence(finding.message)
@@ -612,20 +596,14 @@ def test_a_loaded_limit_wins_over_the_shipped_one_and_says_so() -> None:
 # Home -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("value", "told"), [
-    (True, ["claim.home_per_diem"]), ("S9379", ["claim.home_per_diem"]), (False, []), ("none", []), ("", []),
-    (None, []),
-])  # fmt: skip
-def test_a_days_rate_is_missed_where_the_payer_takes_it(
-    value: object, told: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    document = encounter(infused("J2350", 0, 60), setting="home", diagnoses=["G35.A"])
-    assert codes(document) == ["claim.home_per_diem_unknown"]
-    takes_per_diem(monkeypatch, value)
-    assert codes(document, lines=[line for line in lines_of(document) if line.kind == "drug"]) == told
-    assert codes() == []
-    line = replace(lines_of()[0], code="S9379")
-    assert codes(document, lines=[line]) == []
+def test_a_days_rate_is_missed_where_the_payer_takes_it() -> None:
+    """What was approved before the rule has no such line; what is calculated today has."""
+    takes, takes_none = payer(home_per_diem="S9379"), payer(home_per_diem="none")
+    assert "claim.home_per_diem" in codes(AT_HOME, takes, lines=lines_of(AT_HOME))
+    assert codes(AT_HOME, takes) == []
+    assert codes(AT_HOME) == ["claim.home_per_diem_unknown"]
+    assert codes(AT_HOME, takes_none) == []
+    assert codes(policy=takes) == []
 
 
 # Trial ----------------------------------------------------------------------------------------------------------------
@@ -708,6 +686,21 @@ def test_the_plan_says_how_many_claims_and_which_lines() -> None:
     plan = "1) 96365 x1, 96366 x1, J2350 JZ x332: $99,850.00; 2) J2350 JZ x268: $80,400.00."
     assert f"Send 2 claims: {plan} No two may have the same total" in finding.message
     assert "CGS wants modifier 59, First Coast 76, Palmetto a note such as 1 of 2" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("marking", "words"),
+    [("59", "marked with modifier 59."), ("76", "marked with modifier 76."), ("note", "a note such as 2 of 2.")],
+)
+def test_a_payer_may_say_how_a_later_claim_is_marked(marking: str, words: str) -> None:
+    from_today = Layer("Example Mutual", {"split_claim_modifier": marking}, effective_from=date(2026, 3, 10))
+    policy = PayerPolicy((BASELINE, from_today))
+    [finding] = checked(policy=policy, charges={2: Decimal("100000.00")})
+    assert finding.message.endswith(words)
+    assert "Example Mutual wants the later ones" in finding.message
+    [day_before] = checked(on("2026-03-09", *sarah()["administrations"], diagnoses=["G35.A"]), policy,
+                           charges={2: Decimal("100000.00")})  # fmt: skip
+    assert "Ask yours" in day_before.message
 
 
 @pytest.mark.parametrize(("rate", "told"), [("333.33", False), ("333.34", True)])

@@ -407,6 +407,7 @@ def test_parameters_that_are_left_out_above_change_no_line() -> None:
         "minimum_days_between_doses": 999,
         "administration_paid": False,
         "maximum_claim_charge": "1",
+        "split_claim_modifier": "59",
     }
     assert set(rest) == set(PARAMETERS) - {name for name, _ in OTHER_VALUES}
     for document in encounters(78, 200):
