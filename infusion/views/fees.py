@@ -259,8 +259,10 @@ def change_in_words(was: Decimal, now: Decimal) -> str:
     """How far a rate moves, in percent of what it was."""
     if was == now:
         return "same rate, other quartiles"
-    sign, percent = "+" if now > was else "−", (abs(now - was) / was * 100).quantize(Decimal("0.1"))
-    return f"{sign}{percent:,}%" if percent else f"{sign} less than 0.1%"
+    percent = (abs(now - was) / was * 100).quantize(Decimal("0.1"))
+    if not percent:
+        return f"{'up' if now > was else 'down'} less than 0.1%"
+    return f"{'+' if now > was else '−'}{percent:,}%"
 
 
 def confirm(request: HttpRequest) -> HttpResponse:
