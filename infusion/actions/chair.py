@@ -108,7 +108,7 @@ def begin_order(*, by: User, order: Order, premedication: Sequence[facts.Adminis
     )  # fmt: skip
     today = timezone.now().astimezone(ZoneInfo(current.clinic.time_zone)).date()
     encounter = save_encounter(
-        by=by, clinic=current.clinic, client_id=current.client_id,
+        by=by, clinic=current.clinic, client_id=current.client_id, chair=current.chair,
         recorded=Recorded(
             patient_reference=current.patient.reference, payer=current.payer, date_of_service=today,
             place_of_service=current.clinic.place_of_service,
@@ -119,7 +119,6 @@ def begin_order(*, by: User, order: Order, premedication: Sequence[facts.Adminis
         ),
     )  # fmt: skip
     before = order_document(current)
-    Encounter.objects.filter(pk=encounter.pk).update(chair=current.chair)
     current.encounter = encounter
     current.save(update_fields=["encounter"])
     audit.record(

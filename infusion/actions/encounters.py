@@ -19,6 +19,7 @@ from infusion import audit
 from infusion.models import (
     Administration,
     Approval,
+    Chair,
     Clinic,
     Discard,
     Encounter,
@@ -83,13 +84,17 @@ def save_encounter(
     recorded: Recorded,
     public_id: UUID | None = None,
     version: int | None = None,
+    chair: Chair | None = None,
 ) -> Encounter:
-    """Write a draft. The same `client_id` twice is one encounter; a version that is not the stored one is Stale."""
+    """Write a draft. The same `client_id` twice is one encounter; a version that is not the stored one is Stale.
+
+    The `chair` is where a new one begins; what is written later leaves it.
+    """
     existing = _locked(clinic, public_id=public_id, client_id=client_id)
     if existing is None and public_id is not None:
         raise Refused("This encounter does not exist here.")
     if existing is None:
-        return _create(by, clinic, client_id, recorded)
+        return _create(by, clinic, client_id, recorded, chair)
     if public_id is None:
         return existing
     if existing.version != version:
@@ -108,9 +113,9 @@ def save_encounter(
     return told("encounter.save", by, existing, before)
 
 
-def _create(by: User, clinic: Clinic, client_id: UUID, recorded: Recorded) -> Encounter:
+def _create(by: User, clinic: Clinic, client_id: UUID, recorded: Recorded, chair: Chair | None) -> Encounter:
     _check_witnesses(by, clinic, recorded)
-    encounter = Encounter(clinic=clinic, client_id=client_id, recorded_by=by, entered_at=timezone.now())
+    encounter = Encounter(clinic=clinic, client_id=client_id, recorded_by=by, entered_at=timezone.now(), chair=chair)
     _fill(encounter, by, clinic, recorded)
     try:
         with transaction.atomic():

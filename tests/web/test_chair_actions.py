@@ -23,7 +23,7 @@ from infusion.actions import (
     undo_tap,
 )
 from infusion.audit import AuditEvent
-from infusion.models import Patient
+from infusion.models import Chair, Patient
 from infusion.selectors import facts_of, review_of
 from infusion.services import facts
 
@@ -65,6 +65,15 @@ def test_an_order_begun_twice_is_one_encounter_and_nothing_is_given_yet(order, b
     assert (drug.drug, drug.ordered, drug.administered) == ("J2350", Decimal(600), None)
     with pytest.raises(Refused, match="has begun"):
         cancel_order(by=nurse, order=order, reason="moved")
+
+
+def test_the_first_audit_row_of_an_encounter_names_its_chair(order, nurse, clinic):
+    order.chair = Chair.objects.create(clinic=clinic, label="4", position=4)
+    order.save()
+    encounter = begin_order(by=nurse, order=order)
+    [added] = AuditEvent.objects.filter(action="encounter.add", subject_id=str(encounter.public_id))
+    assert encounter.chair == order.chair
+    assert added.after["chair"] == "4"
 
 
 def test_start_stop_and_the_dose_make_sarah(begun, nurse):
