@@ -27,7 +27,7 @@ from infusion.chair_board import (
     sign_of,
     when,
 )
-from infusion.documentation import checklist_of
+from infusion.documentation import Checklist, checklist_of
 from infusion.models import Encounter, Tap, User
 from infusion.selectors import facts_of, review_of
 from infusion.services import facts
@@ -122,6 +122,8 @@ class Task:
     words: str
     sign: Sign
     address: str
+    parts: tuple[tuple[str, str], ...] = ()
+    """What of it is still missing, each with the address at which it is mended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +226,15 @@ class Live:
             told.append(("Paused", f"{len(pauses)} times, {duration(minutes)}"))
         if row.stopped_at:
             told.append(("Stopped", self.echo(row.stopped_at)))
-        bags = 1 + sum(1 for tap in self.taps if tap.position == row.position and tap.kind == Tap.Kind.NEW_BAG)
-        return [*told, ("Bags", str(bags))]
+        return [*told, self._bags(course)]
+
+    def _bags(self, course: Course) -> tuple[str, str]:
+        """Which bag hangs, and since when; how many there were in all once it is over. Nobody says beforehand."""
+        hung = [t.happened_at for t in self.taps if t.position == course.row.position and t.kind == Tap.Kind.NEW_BAG]
+        number = 1 + len(hung)
+        if course.is_over:
+            return "Bags", f"{number} in all"
+        return "Bag", f"{number}, since {when(hung[-1], self.now)}" if hung else f"{number}"
 
     def _pause_words(self, start: datetime, stop: datetime | None) -> str:
         if stop is None:
@@ -378,7 +387,9 @@ class Live:
             ),
             Task("Dose and waste", done(amounts), dose),
             Task("Vials and lot", done(vials), f"{form}#d{here + 1}-v1-size"),
-            Task("Documentation", done(not documented.missing), f"{form}#documentation"),
+            Task(
+                "Documentation", done(not documented.missing), f"{form}#documentation", undocumented(documented, form)
+            ),
         ]
         known = (*TIMES, *AMOUNTS)
         other = [each for each in self.errors if each.code not in known and not each.code.startswith("vials.")]
@@ -394,6 +405,12 @@ class Live:
 
 def done(is_done: bool) -> Sign:
     return DONE if is_done else TO_DO
+
+
+def undocumented(documented: Checklist, form: str) -> tuple[tuple[str, str], ...]:
+    """What the checklist still asks for, each with its field."""
+    rows = [row for row in documented.rows if not row.done]
+    return tuple((row.item.label, f"{form}#{row.item.mended_at or row.item.form_name}") for row in rows)
 
 
 def route_words(route: str) -> str:

@@ -17,6 +17,7 @@ from infusion.timeline import Timeline, draw_timeline
 from payers.policy import PARAMETERS, SETTINGS, Layer, PayerPolicy, Reading, Rules
 from payers.selectors import day_in_words
 
+NO_DRUG = "Drug: enter the drug that was given."
 NEAR_THE_NEXT_UNIT = re.compile(r"(?:One|[1-5]) more minutes? would (?:add|make)[^.,]*")
 
 
@@ -145,7 +146,7 @@ def issues_of(entry: EncounterEntry, preview: Preview) -> list[Issue]:
     """What has to be mended, one sentence for each field, in the order of the page."""
     order = {name: position for position, name in enumerate(entry.names)}
     if preview.is_blank:
-        return [*entry.issues, Issue("d1-drug", "Drug: enter the drug that was given.")]
+        return [*entry.issues, Issue("d1-drug", NO_DRUG)]
     first: dict[str, str] = {}
     for remark in preview.missing:
         first.setdefault(remark.field, remark.message)
@@ -160,7 +161,8 @@ def _remark(finding: Finding, entry: EncounterEntry, unread: set[str]) -> Remark
         undated = bool(typed) and entry.date_of_service is None
         if where in unread or undated:
             return None
-    return Remark(finding.severity, finding.message, where)
+    no_drug = finding.code == "drug.unknown" and not entry.entries.get(where, "").strip()
+    return Remark(finding.severity, NO_DRUG if no_drug else finding.message, where)
 
 
 def drug_name(entry: DrugEntry) -> str:

@@ -258,7 +258,7 @@ def test_the_clock_counts_what_ran(client: Tablet, run: Any) -> None:
     encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("pause", 65), ("resume", 80))
     text = words_of(live(client, 137, encounter))
     assert "Running 2 h 02 min Ocrelizumab 600 mg, IV infusion" in text
-    assert "Started 09:00 (9:00am) Paused 10:05 to 10:20, 15 min Bags 1" in text
+    assert "Started 09:00 (9:00am) Paused 10:05 to 10:20, 15 min Bag 1" in text
     for word in ("$", "unit", "more minute", "96365", "hour"):
         assert word not in text.partition("CPT is")[0], word
 
@@ -267,8 +267,18 @@ def test_a_new_bag_is_counted_and_changes_no_minute(client: Tablet, run: Any) ->
     encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("new_bag", 60))
     text = words_of(live(client, 62, encounter))
     assert "Running 1 h 02 min" in text
-    assert "Bags 2" in text
+    assert "Bag 2, since 10:00" in text
     assert "New bag at 10:00 , 2 minutes ago Undo" in text
+
+
+def test_what_is_not_documented_is_named_and_leads_to_its_field(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0))
+    page = live(client, 10, encounter)
+    for field, words in (("doc_access_site", "Access site"), ("d1-v1-size", "NDC and lot of each vial")):
+        assert f'<a href="/encounters/{encounter.public_id}/#{field}">{words}</a>' in page
+    encounter.documentation = {"access_site": "Left forearm"}
+    encounter.save()
+    assert "#doc_access_site" not in live(client, 10, encounter)
 
 
 def test_an_encounter_without_a_drug_says_what_to_do(client: Tablet, run: Any) -> None:
