@@ -74,7 +74,7 @@ def test_the_examples_in_the_modules_hold() -> None:
     modules = [import_module(f"infusion.exchange.{each.name}") for each in pkgutil.iter_modules(exchange.__path__)]
     results = [doctest.testmod(each) for each in modules]
     assert [each.failed for each in results] == [0] * len(modules)
-    assert sum(each.attempted for each in results) >= 7
+    assert sum(each.attempted for each in results) >= 5
 
 
 def words(pdf: bytes) -> list[str]:

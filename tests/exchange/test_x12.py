@@ -408,8 +408,9 @@ def test_what_the_validator_refuses_is_told_by_claim(was: str, becomes: str, sai
     assert refused(written(claim()).replace("PER*IC", "PER*XX"))[0].startswith("Before the first claim, ")
 
 
-def test_what_the_validator_refuses_does_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(x12, "refused", lambda text: ["No."])
+@pytest.mark.parametrize("reader", ["misread", "refused"])
+def test_what_a_reader_refuses_does_not_leave(monkeypatch: pytest.MonkeyPatch, reader: str) -> None:
+    monkeypatch.setattr(x12, reader, lambda *_: ["No."])
     assert sentences(claim()) == ("No.",)
 
 
