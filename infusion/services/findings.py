@@ -107,7 +107,8 @@ WARNINGS = {
     "units.above_dose_limit": "{payer} takes {most} units of {what} for one dose at most, and {units} were given.",
     "units.above_period_limit": "{payer} takes {most} units of {what} in {months} months at most. With {before} of "
     "earlier doses there are {units}.",
-    "units.above_mue": "{units} units of {code} are above the usual daily limit of {limit}.",
+    "units.above_mue": "{units} units of {code} are above the usual daily limit of {limit}, by the shipped table, "
+    "which nobody has verified.",
     "vials.expired": "A vial of {what} expired on {expires}, before it was given.",
     "vials.kinds_mixed": "{what} came from single-dose and multi-dose vials, so no discard is billed and no JZ is set.",
     "vials.size_unknown": "{amount} mg is not a known vial size of {what}. Check the label.",
