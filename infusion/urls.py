@@ -20,11 +20,13 @@ from infusion.views.fees import fees, load, schedule, withdraw
 from infusion.views.home import encounters
 from infusion.views.impact import impact, impact_encounters, impact_file
 from infusion.views.kept import keep, session, throw_away
+from infusion.views.lists import change_view, keys, save_view, search
 from infusion.views.orders import new_order, orders, take_off
 from infusion.views.paper import downtime_sheet, sheet
 from infusion.views.public import calculator, contradictions_page, rules_page
 from infusion.views.reports import report_file, reports
 from infusion.views.review import approve, review, send_back
+from infusion.views.selection import approve_shown, choose, chosen, take_back
 from infusion.views.tables import load as load_table
 from infusion.views.tables import table, tables
 from infusion.views.tables import withdraw as withdraw_table
@@ -47,6 +49,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", people.urls),
     path("encounters/", encounters, name="encounters"),
     path("encounters/new/", new_encounter, name="encounter-new"),
+    path("encounters/search/", search, name="search"),
+    path("encounters/lists/", save_view, name="view-save"),
+    path("encounters/lists/<uuid:public_id>/", change_view, name="view-change"),
+    path("encounters/keys/", keys, name="keys"),
+    path("encounters/chosen/", choose, name="choose"),
+    path("encounters/chosen/<uuid:public_id>/", chosen, name="chosen"),
+    path("encounters/<uuid:public_id>/approve-shown/", approve_shown, name="approve-shown"),
+    path("encounters/<uuid:public_id>/take-back/", take_back, name="take-back"),
     path("encounters/kept/", keep, name="keep"),
     path("encounters/kept/thrown-away/", throw_away, name="throw-away"),
     path("encounters/<uuid:public_id>/", encounter, name="encounter"),

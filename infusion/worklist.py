@@ -1,37 +1,43 @@
-"""Lists of encounters: which ones a person looks at, how ready each is, and which stand before and after one.
+"""Lists of encounters: which one someone looks at, what it is narrowed to, its order, and who stands beside whom.
 
-How ready an encounter with billing is follows from its record and from the rules known now, so it is calculated and
-never stored. All of them are read with one set of queries, however many there are; what was found is remembered under
-the encounter's version and the rules it was read under, of which none ever changes.
+A listing is all that an address says: names of lists, opaque ids, dates. What names a patient is never part of it; a
+search by patient reference is kept with the session, and the address only says which one.
+
+How ready each encounter is comes from the judgements, which are brought up to date before anything is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
-from itertools import groupby
+from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
+from django.db.models.expressions import OrderBy
+from django.http import QueryDict
 
-from infusion.models import Administration, Clinic, Encounter, Question
-from infusion.selectors import Review, encounters_of, facts_of, todays_encounters, with_record
-from infusion.services.calculate import calculate, shipped_reference
-from payers.models import PolicyOverride
-from payers.policy import PayerPolicy, national_baseline
-from payers.selectors import layers_of
+from infusion import judgements
+from infusion.models import Administration, Clinic, Encounter, Hold, Judgement, Question
+from infusion.selectors import encounters_of, todays_encounters
+from infusion.time_entry import read_date
+from payers.policy import PayerPolicy
 
 State = Encounter.State
 
 TODAY, WITH_BILLING, WARNINGS, BLOCKED = "today", "with-billing", "warnings", "blocked"
+CLAIM, HELD = "claim-checks", "held"
 ASKED, BACK, NO_STOP, APPROVED, ALL = "asked", "back", "no-stop", "approved", "all"
 LABELS = {
     TODAY: "Today",
     WITH_BILLING: "With billing",
     WARNINGS: "Warnings",
     BLOCKED: "Blocked",
+    CLAIM: "Claim checks",
+    HELD: "On hold",
     ASKED: "Asked the nurse",
     BACK: "Back from nurse",
     NO_STOP: "No stop time",
@@ -42,31 +48,129 @@ LABELS = {
 NEWEST_FIRST = (TODAY, APPROVED, ALL)
 FILM_LENGTH = 5
 
+# What a column may be sorted by. Nothing else ever reaches the ORDER BY.
+SORTS: Mapping[str, tuple[str, ...]] = {
+    "date": ("date_of_service",),
+    "reference": ("patient__reference",),
+    "payer": ("payer__name",),
+    "age": ("-handed_over_at",),
+    "findings": ("judgement__errors", "judgement__warnings", "judgement__claim_findings"),
+}
+HOLDS = ("yes", "no")
+SHAPES = {
+    "payer": re.compile(r"[-a-z0-9_]{1,40}"),
+    "state": re.compile(r"draft|with_billing|approved|void"),
+    "finding": re.compile(r"[a-z_]{1,30}\.[a-z_]{1,30}"),
+    "drug": re.compile(r"[A-Z0-9]{1,10}"),
+    "person": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+}
+MOST_VALUES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What an address asks for. `chosen` are the filters' values by name; `unread` says that something was not one."""
+
+    name: str
+    chosen: Mapping[str, tuple[str, ...]]
+    since: date | None = None
+    until: date | None = None
+    hold: str = ""
+    sort: str = ""
+    search: str = ""
+    unread: bool = False
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(any(self.chosen.values()) or self.since or self.until or self.hold)
+
+    @property
+    def query(self) -> str:
+        """The listing as an address says it, with one spelling for one listing."""
+        said: list[tuple[str, str]] = [("view", self.name)]
+        said += [(name, value) for name in SHAPES for value in self.chosen.get(name, ())]
+        for name, value in (("from", self.since), ("until", self.until)):
+            said += [(name, value.isoformat())] if value else []
+        said += [(name, text) for name, text in self._texts() if text]
+        return urlencode(said)
+
+    def _texts(self) -> tuple[tuple[str, str], ...]:
+        return ("hold", self.hold), ("sort", self.sort), ("search", self.search)
+
+    def without(self, name: str, value: str = "") -> Listing:
+        """The same listing with one filter value taken off."""
+        if name in SHAPES:
+            left = tuple(each for each in self.chosen.get(name, ()) if each != value)
+            return replace(self, chosen={**self.chosen, name: left})
+        empty = {"from": {"since": None}, "until": {"until": None}, "hold": {"hold": ""}, "search": {"search": ""}}
+        return replace(self, **empty[name])  # type: ignore[arg-type]
+
+    def unfiltered(self) -> Listing:
+        return Listing(self.name, {}, sort=self.sort)
+
+    def sorted_by(self, column: str) -> Listing:
+        """The same listing by a column: a second click turns it around, a third one takes it off."""
+        following = {column: f"-{column}", f"-{column}": ""}
+        return replace(self, sort=following.get(self.sort, column))
+
+    def direction(self, column: str) -> str:
+        """How a column is sorted, as `aria-sort` says it."""
+        return {column: "ascending", f"-{column}": "descending"}.get(self.sort, "")
+
+
+def listing_of(asked: QueryDict, names: Sequence[str], today: date = date.min) -> Listing:
+    """The listing of an address. What is not understood is left out, and the listing says so."""
+    name = asked.get("view", "")
+    found = {key: tuple(dict.fromkeys(value for value in asked.getlist(key) if value)) for key in SHAPES}
+    chosen = {
+        key: tuple(value for value in values if SHAPES[key].fullmatch(value))[:MOST_VALUES]
+        for key, values in found.items()
+    }
+    since, until = _day(asked.get("from", ""), today), _day(asked.get("until", ""), today)
+    sort, hold, search = asked.get("sort", ""), asked.get("hold", ""), asked.get("search", "")
+    understood = (
+        chosen == found,
+        name in ("", *names),
+        (since is None) == (not asked.get("from")),
+        (until is None) == (not asked.get("until")),
+        not hold or hold in HOLDS,
+        not sort or sort.removeprefix("-") in SORTS,
+    )
+    return Listing(
+        name=name if name in names else names[0],
+        chosen=chosen,
+        since=since,
+        until=until,
+        hold=hold if hold in HOLDS else "",
+        sort=sort if sort.removeprefix("-") in SORTS else "",
+        search=search if re.fullmatch(r"[0-9a-f]{1,16}", search) else "",
+        unread=not all(understood),
+    )
+
+
+def _day(text: str, today: date) -> date | None:
+    found = read_date(text, today)
+    return found if isinstance(found, date) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An encounter in a list. An approved one is not calculated again: `review` is None."""
+    """An encounter in a list, with how ready it is; what is approved or void has nothing left to be ready for."""
 
     encounter: Encounter
-    review: Review | None
+
+    @property
+    def judgement(self) -> Judgement | None:
+        return getattr(self.encounter, "judgement", None)
 
     @property
     def open_question(self) -> Question | None:
         """What billing asked and nobody has answered yet."""
         return next((each for each in self.encounter.questions.all() if each.answered_at is None), None)
 
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """How many findings of each weight an encounter has."""
-
-    errors: int
-    warnings: int
-
-
-Known = tuple[UUID, int, tuple[str, ...]]
-_judgements: dict[Known, Judgement] = {}
-MOST_REMEMBERED = 50_000
+    @property
+    def hold(self) -> Hold | None:
+        return next((each for each in self.encounter.holds.all() if each.released_at is None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,69 +185,89 @@ class Place:
 
 
 class Worklist:
-    """The lists of one clinic on one day."""
+    """The lists of one clinic on one day. `searches` are the texts that a listing's `search` stands for."""
 
-    def __init__(self, clinic: Clinic, today: date) -> None:
+    def __init__(self, clinic: Clinic, today: date, searches: Mapping[str, str] | None = None) -> None:
         self.clinic = clinic
         self.today = today
+        self.searches = searches or {}
+        self.refreshed = judgements.refresh(clinic, self.policies)
 
     @cached_property
     def policies(self) -> Mapping[int, PayerPolicy]:
         """The published rules of every payer that departs from the baseline, in one query."""
-        rows = (
-            PolicyOverride.objects.filter(known_until__isnull=True)
-            .exclude(status=PolicyOverride.Status.DRAFT)
-            .select_related("payer")
-            .order_by("payer", *(PolicyOverride._meta.ordering or ()))
-        )
-        return {
-            payer.pk: national_baseline().with_layers(layers_of(payer, group))
-            for payer, group in groupby(rows, key=lambda row: row.payer)
-        }
+        return judgements.policies_of_payers()
 
-    def items(self, encounters: Iterable[Encounter]) -> list[Item]:
-        """Encounters that were read `with_record`, each with its lines and findings."""
-        return [Item(each, None if each.state == State.APPROVED else self._review(each)) for each in encounters]
-
-    def _review(self, encounter: Encounter) -> Review:
-        recorded = facts_of(encounter)
-        policy = self._policy(encounter)
-        return Review(recorded, policy, calculate(recorded, policy, shipped_reference()))
-
-    def _policy(self, encounter: Encounter) -> PayerPolicy:
-        return self.policies.get(encounter.payer_id) or national_baseline()
+    # What is in a list ------------------------------------------------------------------------------------------------
 
     @cached_property
-    def judgements(self) -> dict[int, Judgement]:
-        """Each encounter with billing, by its row: only those that nobody has looked at since are read in full."""
-        rows = {self._known(each): each.pk for each in encounters_of(self.clinic).filter(state=State.WITH_BILLING)}
-        new = [pk for known, pk in rows.items() if known not in _judgements]
-        if len(_judgements) > MOST_REMEMBERED:
-            _judgements.clear()
-            new = list(rows.values())
-        for item in self.items(with_record(encounters_of(self.clinic).filter(pk__in=new))) if new else []:
-            if item.review is not None:
-                statement = item.review.statement
-                judgement = Judgement(len(statement.errors), len(statement.warnings))
-                _judgements[self._known(item.encounter)] = judgement
-        return {pk: _judgements[known] for known, pk in rows.items() if known in _judgements}
+    def _conditions(self) -> dict[str, Q]:
+        """The lists by what the rows say. A subquery without the outer row is read once, not for each encounter."""
+        unstopped = Administration.objects.filter(
+            encounter=OuterRef("pk"), route__in=("iv_infusion", "hydration"), stopped_at__isnull=True
+        )
+        asked = Question.objects.filter(encounter__clinic=self.clinic)
+        waiting = Q(state=State.WITH_BILLING)
+        return {
+            WITH_BILLING: waiting,
+            WARNINGS: waiting & Q(judgement__warnings__gt=0),
+            BLOCKED: waiting & Q(judgement__errors__gt=0),
+            CLAIM: waiting & Q(judgement__claim_findings__gt=0),
+            HELD: ~Q(state=State.VOID) & self._is_held,
+            ASKED: Q(state=State.DRAFT) & Q(pk__in=asked.filter(answered_at__isnull=True).values("encounter")),
+            BACK: waiting & Q(pk__in=asked.values("encounter")),
+            NO_STOP: Q(state__in=judgements.JUDGED) & Q(Exists(unstopped)),
+            APPROVED: Q(state=State.APPROVED),
+            ALL: Q(),
+        }
 
-    def _known(self, encounter: Encounter) -> Known:
-        rules = tuple(layer.override_id for layer in self._policy(encounter).layers)
-        return encounter.public_id, encounter.version, rules
+    @property
+    def _is_held(self) -> Q:
+        return Q(pk__in=Hold.objects.filter(released_at__isnull=True).values("encounter"))
+
+    def condition(self, listing: Listing) -> Q:
+        """All that a listing asks for. A search looks through every encounter, in whichever list someone was."""
+        condition = self._conditions[listing.name] if listing.name != TODAY else Q()
+        fields = {"payer": "payer__slug", "state": "state", "person": "recorded_by__public_id"}
+        for name, field in fields.items():
+            if listing.chosen.get(name):
+                condition &= Q(**{f"{field}__in": listing.chosen[name]})
+        if listing.chosen.get("drug"):
+            given = Administration.objects.filter(drug__in=listing.chosen["drug"], encounter__clinic=self.clinic)
+            condition &= Q(pk__in=given.values("encounter"))
+        if listing.chosen.get("finding"):
+            condition &= _any(Q(judgement__findings__icontains=f'"{code}"') for code in listing.chosen["finding"])
+        if listing.since:
+            condition &= Q(date_of_service__gte=listing.since)
+        if listing.until:
+            condition &= Q(date_of_service__lte=listing.until)
+        if listing.hold:
+            condition &= self._is_held if listing.hold == "yes" else ~self._is_held
+        if listing.search in self.searches:
+            condition &= Q(patient__reference__icontains=self.searches[listing.search])
+        return condition
+
+    def encounters(self, listing: Listing) -> QuerySet[Encounter]:
+        """The encounters of a listing in its order."""
+        mine = todays_encounters(self.clinic, self.today) if listing.name == TODAY else self._mine
+        return mine.filter(self.condition(listing)).order_by(*order_of(listing))
+
+    @property
+    def _mine(self) -> QuerySet[Encounter]:
+        return Encounter.objects.filter(clinic=self.clinic)
+
+    def numbers(self, listings: Collection[Listing]) -> list[int]:
+        """How many encounters each of some listings has, in one query."""
+        if not listings:
+            return []
+        counted = {f"n{n}": Count("pk", filter=self.condition(each)) for n, each in enumerate(listings)}
+        found = self._mine.aggregate(**counted)
+        return [found[name] for name in counted]
 
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many encounters each list has."""
-        stored = encounters_of(self.clinic).aggregate(
-            **{
-                name.replace("-", "_"): Count("pk", filter=condition)
-                for name, condition in self._conditions.items()
-                if name != TODAY
-            }
-        )
-        counts = {name.replace("_", "-"): count for name, count in stored.items()}
-        return {**counts, WARNINGS: len(self._judged(WARNINGS)), BLOCKED: len(self._judged(BLOCKED))}
+        return dict(zip(self._conditions, self.numbers([Listing(name, {}) for name in self._conditions]), strict=True))
 
     @property
     def without_stop(self) -> int:
@@ -152,67 +276,89 @@ class Worklist:
             encounter=OuterRef("pk"), route__in=("iv_infusion", "hydration"),
             started_at__isnull=False, stopped_at__isnull=True,
         )  # fmt: skip
-        return encounters_of(self.clinic).filter(Q(Exists(started)), state=State.DRAFT).count()
+        return self._mine.filter(Q(Exists(started)), state=State.DRAFT).count()
+
+    # What can be asked for --------------------------------------------------------------------------------------------
 
     @cached_property
-    def _conditions(self) -> dict[str, Q]:
-        """The lists that the database can tell by itself."""
-        unstopped = Administration.objects.filter(
-            encounter=OuterRef("pk"), route__in=("iv_infusion", "hydration"), stopped_at__isnull=True
+    def codes_found(self) -> list[str]:
+        """The findings that encounters of the clinic have now."""
+        kept = Judgement.objects.filter(encounter__clinic=self.clinic, encounter__state__in=judgements.JUDGED)
+        return sorted({code for codes in kept.values_list("findings", flat=True).distinct() for code in codes})
+
+    @cached_property
+    def drugs_given(self) -> list[str]:
+        """The codes of the drugs that the clinic gives."""
+        given = Administration.objects.filter(encounter__clinic=self.clinic).exclude(drug="")
+        return sorted(given.order_by().values_list("drug", flat=True).distinct())
+
+    # Rows and neighbours ----------------------------------------------------------------------------------------------
+
+    def items(self, encounters: Iterable[int]) -> list[Item]:
+        """The encounters of these rows, in their order, with what a list shows."""
+        order = {pk: position for position, pk in enumerate(encounters)}
+        found = (
+            encounters_of(self.clinic)
+            .filter(pk__in=order)
+            .select_related("judgement", "clinic")
+            .prefetch_related(
+                Prefetch("administrations", Administration.objects.only("encounter", "position", "drug", "route")),
+                Prefetch("questions", Question.objects.filter(answered_at__isnull=True)),
+                Prefetch("holds", Hold.objects.filter(released_at__isnull=True)),
+            )
         )
-        questions = Question.objects.filter(encounter=OuterRef("pk"))
-        return {
-            WITH_BILLING: Q(state=State.WITH_BILLING),
-            ASKED: Q(state=State.DRAFT) & Q(Exists(questions.filter(answered_at__isnull=True))),
-            BACK: Q(state=State.WITH_BILLING) & Q(Exists(questions)),
-            NO_STOP: ~Q(state=State.APPROVED) & Q(Exists(unstopped)),
-            APPROVED: Q(state=State.APPROVED),
-            ALL: Q(),
-        }
-
-    def _judged(self, name: str) -> list[int]:
-        """Those that only a calculation can tell: with billing and warned about, or blocked."""
-        found = self.judgements.items()
-        return [pk for pk, judgement in found if (judgement.errors if name == BLOCKED else judgement.warnings)]
-
-    def encounters(self, name: str) -> QuerySet[Encounter]:
-        """The encounters of a list in its order."""
-        mine = encounters_of(self.clinic)
-        if name == TODAY:
-            mine = todays_encounters(self.clinic, self.today)
-        elif name in (WARNINGS, BLOCKED):
-            mine = mine.filter(pk__in=self._judged(name))
-        else:
-            mine = mine.filter(self._conditions[name])
-        if name in NEWEST_FIRST:
-            return mine.order_by("-date_of_service", "-pk")
-        return mine.order_by("date_of_service", "pk")
-
-    def place(self, encounter: Encounter, name: str) -> Place:
-        """The neighbours of an encounter, also when it has just left the list."""
-        newest_first = name in NEWEST_FIRST
-        rows = list(self.encounters(name).values_list("date_of_service", "pk", "public_id"))
-        mine = (encounter.date_of_service, encounter.pk)
-        before = [row[2] for row in rows if (row[:2] > mine if newest_first else row[:2] < mine)]
-        after = [row[2] for row in rows if (row[:2] < mine if newest_first else row[:2] > mine)]
-        inside = len(before) + len(after) < len(rows)
-        first = max(0, min(len(before) - FILM_LENGTH // 2, len(rows) - FILM_LENGTH))
-        return Place(
-            number=len(before) + 1 if inside else None,
-            total=len(rows),
-            previous=before[-1] if before else None,
-            next=after[0] if after else None,
-            film=tuple(row[2] for row in rows[first : first + FILM_LENGTH]),
-        )
-
-    def with_record(self, encounters: Iterable[Encounter]) -> list[Encounter]:
-        """The same encounters, in their order, with all that a calculation reads."""
-        order = {encounter.pk: position for position, encounter in enumerate(encounters)}
-        found = with_record(encounters_of(self.clinic).filter(pk__in=order))
-        return sorted(found, key=lambda encounter: order[encounter.pk])
+        return [Item(each) for each in sorted(found, key=lambda each: order[each.pk])]
 
     def named(self, ids: Iterable[UUID]) -> list[Item]:
         """The encounters of these ids, in their order."""
         order = {public_id: position for position, public_id in enumerate(ids)}
-        found = self.items(with_record(encounters_of(self.clinic).filter(public_id__in=order)))
-        return sorted(found, key=lambda item: order[item.encounter.public_id])
+        rows = dict(self._mine.filter(public_id__in=order).values_list("public_id", "pk"))
+        return self.items(sorted(rows.values(), key={pk: order[each] for each, pk in rows.items()}.__getitem__))
+
+    def place(self, encounter: Encounter, listing: Listing | str) -> Place:
+        """The neighbours of an encounter, also when it has just left the list."""
+        listing = Listing(listing, {}) if isinstance(listing, str) else listing
+        asked = self.condition(listing)
+        mine = todays_encounters(self.clinic, self.today) if listing.name == TODAY else self._mine
+        with_it = mine.filter(asked | Q(pk=encounter.pk)).order_by(*order_of(listing))
+        rows = list(with_it.values_list("pk", flat=True))
+        inside = mine.filter(asked, pk=encounter.pk).exists()
+        here = rows.index(encounter.pk) if encounter.pk in rows else 0
+        if not inside and encounter.pk in rows:
+            rows.pop(here)
+        before, after = rows[max(0, here - FILM_LENGTH) : here], rows[here + inside : here + FILM_LENGTH + 1]
+        first = max(0, min(here - FILM_LENGTH // 2, len(rows) - FILM_LENGTH))
+        film = rows[first : first + FILM_LENGTH]
+        near = {*before[-1:], *after[:1], *film}
+        names = dict(self._mine.filter(pk__in=near).values_list("pk", "public_id"))
+        return Place(
+            number=here + 1 if inside else None,
+            total=len(rows),
+            previous=names[before[-1]] if before else None,
+            next=names[after[0]] if after else None,
+            film=tuple(names[pk] for pk in film),
+        )
+
+
+def order_of(listing: Listing) -> list[OrderBy]:
+    """The order of a listing: its own column, then always date and row, so that pages never overlap."""
+    backwards = listing.sort.startswith("-")
+    columns = list(SORTS.get(listing.sort.removeprefix("-"), ()))
+    newest_first = listing.name in NEWEST_FIRST
+    order = []
+    for column in columns:
+        field = F(column.removeprefix("-"))
+        descending = column.startswith("-") != backwards
+        order.append(field.desc(nulls_last=True) if descending else field.asc(nulls_last=True))
+    if listing.sort.removeprefix("-") == "date":
+        newest_first = backwards
+        order = []
+    last = [F("date_of_service"), F("pk")]
+    return [*order, *(each.desc() if newest_first else each.asc() for each in last)]
+
+
+def _any(conditions: Iterable[Q]) -> Q:
+    found = Q()
+    for condition in conditions:
+        found |= condition
+    return found

@@ -43,6 +43,18 @@ from infusion.actions.encounters import (
 from infusion.actions.fees import FeesInTheWay, NewFees, load_fees, withdraw_fees
 from infusion.actions.tables import NewEdits, load_edits, withdraw_edits
 from infusion.actions.working_copy import drop_copies_of, drop_copy, keep_copy
+from infusion.actions.worklist import (
+    change_view,
+    choose,
+    delete_view,
+    save_view,
+    set_single_keys,
+    take_back,
+    undo,
+    undo_one,
+    work_on,
+    work_through,
+)
 
 __all__ = [
     "Changed",
@@ -65,9 +77,12 @@ __all__ = [
     "change_clinic_claims",
     "change_coverage",
     "change_provider",
+    "change_view",
+    "choose",
     "confirm_dose",
     "correct",
     "correct_patient",
+    "delete_view",
     "document_item",
     "document_of",
     "drop_copies_of",
@@ -83,11 +98,18 @@ __all__ = [
     "release",
     "return_to_nurse",
     "save_encounter",
+    "save_view",
+    "set_single_keys",
     "skip_finding",
+    "take_back",
     "tap",
+    "undo",
+    "undo_one",
     "undo_tap",
     "void",
     "warning_key",
     "withdraw_edits",
     "withdraw_fees",
+    "work_on",
+    "work_through",
 ]

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from infusion import audit
+from infusion import audit, judgements
 from infusion.models import (
     Administration,
     Approval,
@@ -406,12 +406,13 @@ def _witnesses(encounter: Encounter) -> dict[tuple[int, int, Decimal, str], int]
 def told(
     action: str, by: User, encounter: Encounter, before: dict[str, Any] | None, *, reason: str = "", **more: Any
 ) -> Encounter:
-    """Record the write, and hand back the encounter as it is stored now."""
+    """Record the write, keep how ready it leaves the encounter, and hand it back as it is stored now."""
     stored = with_record(encounters_of(encounter.clinic)).get(pk=encounter.pk)
     audit.record(
         action, by=by, subject="encounter", subject_id=stored.public_id, clinic_id=stored.clinic_id, reason=reason,
         before=before, after={**document_of(stored), **more},
     )  # fmt: skip
+    judgements.judge(stored)
     return stored
 
 

@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
             name="lines",
             field=models.JSONField(default=list),
         ),
-        migrations.AddField("user", "public_id", models.UUIDField(default=uuid.uuid4, editable=False, null=True)),
+        migrations.AddField("user", "public_id", models.UUIDField(editable=False, null=True)),
         migrations.RunPython(name_everyone, migrations.RunPython.noop, elidable=True),
         migrations.AlterField("user", "public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
         migrations.AddField(

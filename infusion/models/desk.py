@@ -151,7 +151,5 @@ class Selected(models.Model):
 
     class Meta:
         ordering = ("position",)
-        constraints = (
-            models.UniqueConstraint(fields=["selection", "encounter"], name="an_encounter_is_chosen_once"),
-        )
+        constraints = (models.UniqueConstraint(fields=["selection", "encounter"], name="an_encounter_is_chosen_once"),)
         indexes = (models.Index(fields=["selection", "outcome", "position"], name="selected_outcome"),)

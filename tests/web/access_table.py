@@ -71,6 +71,15 @@ TABLE: dict[str, Cells] = {
     "review": read(DESK),
     "approve": write(BILLERS),
     "return": write(BILLERS),
+    # The worklist
+    "search": write(DESK),
+    "view-save": write(DESK),
+    "view-change": write(DESK),
+    "keys": write(DESK),
+    "choose": write(BILLERS),
+    "chosen": read_and_write(BILLERS),
+    "approve-shown": write(BILLERS),
+    "take-back": write(BILLERS),
     # Chairs
     "chairs": read(NURSES),
     "order-begin": read_and_write(NURSES),

@@ -57,6 +57,17 @@ from infusion.actions import (
 from infusion.actions.claim_data import shown_digest
 from infusion.actions.fees import NewFees
 from infusion.actions.tables import NewEdits
+from infusion.actions.worklist import (
+    Choice,
+    change_view,
+    choose,
+    delete_view,
+    save_view,
+    set_single_keys,
+    take_back,
+    undo_one,
+    work_on,
+)
 from infusion.audit import AuditEvent, AuditHead
 from infusion.edit_file import LimitRow
 from infusion.models import (
@@ -74,6 +85,7 @@ from infusion.models import (
     Vial,
     WorkingCopy,
 )
+from infusion.models.desk import SavedView, Selected, Selection
 from infusion.selectors import encounter_for, review_of
 from infusion.services.findings import Finding
 from infusion.services.payment import Rate
@@ -158,6 +170,20 @@ def shown(row: Any, name: str) -> dict[str, Any]:
     return {name: row, "shown": shown_digest(row)}
 
 
+def selected(house: House, encounter: Encounter, version: int) -> Selected:
+    """An encounter chosen for approval: by the first call, and only found by the next ones."""
+    selection = Selection.objects.filter(rows__encounter=encounter).first() or choose(
+        by=house.people[BILLING], act="approve",
+        choices=[Choice(encounter.pk, version, review_of(encounter).content_hash)],
+    )  # fmt: skip
+    return selection.rows.get()
+
+
+def a_view(house: House) -> SavedView:
+    view = SavedView.objects.first()
+    return view or save_view(by=house.people[BILLING], name="Mine", query="view=all", shared=False)
+
+
 def set_the_scene(house: House) -> None:
     """What the writes at the chair and at the desk begin with, so that a write itself is one action."""
     by, patient = house.people[BILLING], house.approved.patient
@@ -169,6 +195,10 @@ def set_the_scene(house: House) -> None:
     placed(house, 1)
     begun(house, 2)
     tapped(house, 3)
+    a_view(house)
+    selected(house, house.with_billing, house.with_billing.version)
+    done = selected(house, house.approved, house.approved.version - 1)
+    Selected.objects.filter(pk=done.pk).update(outcome=Selected.Outcome.DONE)
     hold(by=house.people[BILLING], encounter=house.returned, reason="Waits for the pharmacy.")
     expired = Vial.objects.filter(administration__encounter__in=(house.returned, house.draft))
     expired.update(expires=date(2026, 1, 31))
@@ -366,6 +396,46 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
             electronic_id="60054", filing_code="CI",
         ),
         ["payer.identify"],
+    ),
+    "choose": (
+        lambda house, rules, sarah: choose(
+            by=house.people[BILLING], act="hold", choices=[Choice(house.draft.pk, house.draft.version, "")]
+        ),
+        ["selection.choose"],
+    ),
+    "work on what is selected": (
+        lambda house, rules, sarah: work_on(
+            by=house.people[BILLING], row=selected(house, house.with_billing, house.with_billing.version).pk
+        ),
+        ["encounter.approve"],
+    ),
+    "undo what was selected": (
+        lambda house, rules, sarah: undo_one(by=house.people[BILLING], row=selected(house, house.approved, 0).pk),
+        ["encounter.take_back"],
+    ),
+    "take back": (
+        lambda house, rules, sarah: take_back(
+            by=house.people[BILLING], encounter=house.approved, version=house.approved.version
+        ),
+        ["encounter.take_back"],
+    ),
+    "save a view": (
+        lambda house, rules, sarah: save_view(by=house.people[BILLING], name="New", query="view=all", shared=True),
+        ["view.save"],
+    ),
+    "change a view": (
+        lambda house, rules, sarah: change_view(
+            by=house.people[BILLING], view=a_view(house), name="Other", shared=True
+        ),
+        ["view.change"],
+    ),
+    "delete a view": (
+        lambda house, rules, sarah: delete_view(by=house.people[BILLING], view=a_view(house)),
+        ["view.delete"],
+    ),
+    "turn single keys off": (
+        lambda house, rules, sarah: set_single_keys(by=house.people[BILLING], on=False),
+        ["user.single_keys"],
     ),
     "add a payer": (
         lambda house, rules, sarah: add_payer(by=house.people[ADMIN], slug="new", name="New"),

@@ -253,6 +253,7 @@ def test_what_a_changed_rule_blocks_has_a_list_of_its_own(billing: Client, make:
     held = make("MRN-2")
     # Only an edit around the actions could leave a record with billing incomplete.
     held.administrations.all().update(stopped_at=None)
+    Encounter.objects.filter(pk=held.pk).update(version=held.version + 1)
     response = billing.get("/encounters/?view=blocked")
     assert [row.readiness.words for row in response.context["rows"]] == ["Blocked"]
     assert next(view.count for view in response.context["views"] if view.name == "blocked") == 1
@@ -262,32 +263,13 @@ def test_what_a_changed_rule_blocks_has_a_list_of_its_own(billing: Client, make:
     assert state_of(held) == State.WITH_BILLING
 
 
-def test_a_list_is_the_same_under_one_query_for_all_payers(make: Make, clinic: Clinic, thirty: Payer) -> None:
+def test_a_list_is_judged_as_a_review_is(make: Make, clinic: Clinic, thirty: Payer) -> None:
     encounter = make(payer=thirty)
     worklist = Worklist(clinic, date(2026, 3, 10))
-    (item,) = worklist.items(worklist.with_record([encounter]))
-    assert item.review is not None
-    assert item.review.content_hash == review_of(encounter).content_hash
+    (item,) = worklist.items([encounter.pk])
+    assert item.judgement is not None
+    assert item.judgement.content_hash == review_of(encounter).content_hash
     assert len(policy_for(thirty).layers) == len(worklist.policies[thirty.pk].layers) == 2
-
-
-def test_a_judgement_holds_until_the_record_or_a_rule_changes(
-    make: Make, clinic: Clinic, thirty: Payer, medicare: Payer, biller: User
-) -> None:
-    def judged() -> tuple[list[int], int]:
-        with CaptureQueriesContext(connection) as captured:
-            found = Worklist(clinic, date(2026, 3, 10)).judgements
-        return [found[pk].warnings for pk in sorted(found)], len(captured)
-
-    make("MRN-1")
-    second = make("MRN-2", payer=thirty)
-    (first_time, queries), (again, fewer) = judged(), judged()
-    assert first_time == again == [0, 1]
-    assert (fewer, queries > fewer) == (2, True), "the rules and the rows, not the records"
-    rule(medicare, "step_therapy", "Copaxone")
-    assert judged()[0] == [2, 1]
-    return_to_nurse(by=biller, encounter=second, version=second.version, question="Which arm?")
-    assert judged()[0] == [2]
 
 
 @pytest.mark.usefixtures("no_touch_is_written")

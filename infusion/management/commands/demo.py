@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
@@ -32,6 +32,7 @@ from infusion.actions import (
     warning_key,
 )
 from infusion.management.demo_fees import load_demo_fees
+from infusion.management.demo_years import Year
 from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
 from infusion.selectors import patient_named, review_of
 from infusion.services.facts import Administration, Discard, Pause, Vial
@@ -198,6 +199,9 @@ SITTINGS = (
 class Command(BaseCommand):
     help = "Add invented clinics, people, payers and encounters to try the program on. Adds nothing twice."
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--encounters", type=int, default=0, help="So many more encounters over twelve months.")
+
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.MODE == "production":
             raise CommandError(
@@ -209,6 +213,7 @@ class Command(BaseCommand):
             seat_today()
             for clinic in Clinic.objects.filter(name__in=CLINICS):
                 load_demo_fees(User.objects.filter(clinic=clinic, groups__name=ADMIN).first(), clinic)
+        made += add_year(options["encounters"])
         if options["verbosity"] > 0:
             self.stdout.write(f"The demo is complete; {made} encounters were added now.")
 
@@ -225,6 +230,15 @@ class Command(BaseCommand):
         for visit in left:
             second = "2" if visit.clinic == HILLSIDE else ""
             yield add_visit(visit, clinics[visit.clinic], people[f"nurse{second}"], people[f"billing{second}"])
+
+
+def add_year(count: int) -> int:
+    """A busy year at the first clinic."""
+    if not count:
+        return 0
+    clinic, biller = Clinic.objects.get(name=RIVERSIDE), User.objects.get(username="billing")
+    nurses = list(User.objects.filter(clinic=clinic, groups__name=NURSE).order_by("pk"))
+    return Year(clinic, nurses, biller, count).add()
 
 
 def add_clinic(name: str, zone: str) -> Clinic:
