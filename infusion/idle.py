@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib.auth import logout
@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from infusion.access import NURSE, roles_of
 
@@ -82,7 +83,7 @@ class EndsWhenIdle:
             logout(request)
             if getattr(view, "login_required", True):
                 return ended(request, back)
-        elif getattr(view, "login_required", True) and is_sent_by_a_script(request):
+        elif getattr(view, "login_required", True) and (is_sent_by_a_script(request) or request.method == "POST"):
             return ended(request, "")
         return None
 
@@ -96,9 +97,19 @@ def ended(request: HttpRequest, back: str) -> HttpResponseBase:
     """The way to the sign-in page, and from there back to where someone was."""
     if is_sent_by_a_script(request):
         return HttpResponse(status=401, headers={ENDED: "1"})
-    here = request.get_full_path() if request.method in ("GET", "HEAD") else ""
+    here = page_of(request)
     where = {"ended": "1", **({"next": back or here} if back or here else {})}
     return redirect(f"{reverse('account_login')}?{urlencode(where)}")
+
+
+def page_of(request: HttpRequest) -> str:
+    """The page someone was on: the one asked for, or the one whose button was pressed. Empty when nobody can tell."""
+    if request.method in ("GET", "HEAD"):
+        return request.get_full_path()
+    came_from = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(came_from, {request.get_host()}, require_https=request.is_secure()):
+        return ""
+    return urlsplit(came_from)._replace(scheme="", netloc="", fragment="").geturl()
 
 
 def context(request: HttpRequest) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -137,6 +138,25 @@ def test_a_page_leads_back_to_itself_and_an_action_to_the_list(clock: Any, bille
     clock.shift(901)
     address = f"/encounters/{uuid4()}/review/approve/"
     assert client.post(address).headers["Location"] == "/accounts/login/?ended=1"
+
+
+@pytest.mark.parametrize("signed_out", [False, True])
+@pytest.mark.parametrize(
+    ("came_from", "back"),
+    [
+        ("http://testserver/encounters/7/review/?view=ready#top", "/encounters/7/review/?view=ready"),
+        ("http://elsewhere.example/encounters/7/review/", None), ("//elsewhere.example/", None), ("", None),
+    ],
+)  # fmt: skip
+def test_an_action_leads_back_to_the_page_of_its_button(
+    signed_out: bool, came_from: str, back: str | None, clock: Any, biller: User
+) -> None:
+    client = client_of(biller)
+    clock.shift(901)
+    if signed_out:
+        client.cookies.clear()
+    reply = client.post(f"/encounters/{uuid4()}/review/approve/", headers={"Referer": came_from} if came_from else {})
+    assert parse_qs(urlsplit(reply.headers["Location"]).query).get("next", [None]) == [back]
 
 
 def test_the_public_pages_stay_open_and_forget_who_it_was(clock: Any, nurse: User) -> None:
