@@ -26,9 +26,11 @@ from infusion.models import (
     Patient,
     Pause,
     Question,
+    RuleUse,
     User,
     Vial,
 )
+from infusion.rule_use import rule_uses
 from infusion.selectors import encounters_of, facts_of, patient_named, review_of, with_record
 from infusion.services import facts
 from infusion.services.clock import ClockChange, instant, zone_named
@@ -237,6 +239,7 @@ def approve(
         statement=review.statement_text,
         content_hash=review.content_hash,
     )
+    RuleUse.objects.bulk_create(rule_uses(approval, review.statement))
     told("encounter.approve", by, current, before, approval=approval.content_hash)
     return approval
 

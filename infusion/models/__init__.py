@@ -1,7 +1,7 @@
 """Rows and constraints. Everything that writes them is in infusion.actions."""
 
 from infusion.audit import AuditEvent, AuditHead
-from infusion.models.approval import Approval
+from infusion.models.approval import Approval, RuleUse
 from infusion.models.chair import Chair, Order, Tap, WorkingCopy
 from infusion.models.claims import (
     Authorization,
@@ -46,6 +46,7 @@ __all__ = [
     "PayerReference",
     "Provider",
     "Question",
+    "RuleUse",
     "SavedView",
     "Selected",
     "Selection",

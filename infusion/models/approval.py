@@ -26,3 +26,15 @@ class Approval(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["encounter", "encounter_version"], name="one_approval_of_a_version"),
         )
+
+
+class RuleUse(models.Model):
+    """How many approved lines rest on one override, so that its page can say so. Follows from the approval."""
+
+    approval = models.ForeignKey(Approval, models.PROTECT, related_name="rule_uses")
+    override = models.UUIDField()
+    lines = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["approval", "override"], name="one_use_of_a_rule"),)
+        indexes = (models.Index(fields=["override"], name="rule_use_override"),)

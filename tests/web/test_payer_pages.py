@@ -665,3 +665,18 @@ def test_typed_text_never_becomes_markup(admin, admin_user, anthem):
         assert "<img src=x" not in page
         assert 'href="javascript' not in page
     assert "<img src=x" not in text(admin.get(reverse("payers:parameter", args=["anthem-bcbs", "step_therapy"])))
+
+
+# Use ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_says_how_many_lines_rest_on_it(admin, admin_user, medicare, visited):
+    publish(admin_user, medicare, "additional_hour_minimum_minutes", 30, date(2024, 1, 1), "verified")
+    publish(admin_user, medicare, "ndc_required", False, date(2024, 1, 1), "verified")
+    for minutes in (150, 90, 15):  # a push has no hours, and so no line that rests on the rule
+        visited(minutes, medicare)
+    page = text(admin.get(reverse("payers:detail", args=["medicare"])))
+    assert page.count("in 30 days.") == 1
+    assert re.findall(r"Used by [0-9]+ lines? in 30 days", page) == ["Used by 2 lines in 30 days"]
+    with time_machine.travel("2026-04-10T15:00:00Z", tick=False):
+        assert "in 30 days." not in text(admin.get(reverse("payers:detail", args=["medicare"])))
