@@ -60,15 +60,15 @@ def claim_findings_of_many(reviewed: Iterable[Reviewed]) -> dict[int, tuple[Find
     return found
 
 
-def claim_context_of(encounter: Encounter, review: Review) -> ClaimContext:
-    """What is known around one encounter, for a page that shows it."""
-    return Surroundings.of([(encounter, review)]).context_of(encounter, review.statement)
-
-
 def claims_of(setting: str) -> str:
     """Which of CMS's tables a claim is read against: a hospital's or a practitioner's."""
     hospital = setting == "hospital_outpatient"
     return EditTable.Claims.OUTPATIENT if hospital else EditTable.Claims.PRACTITIONER
+
+
+def table_name(table: EditTable) -> str:
+    """ "MUE 2026Q1, practitioner"."""
+    return f"{table.kind.upper()} {table.quarter}, {table.get_claims_display().lower()}"
 
 
 def _in_parts(reviewed: Iterable[Reviewed]) -> Iterator[list[Reviewed]]:
@@ -181,17 +181,17 @@ class Surroundings:
         for pair in CodePair.objects.filter(table__in=self.tables, first__in=codes, second__in=codes):
             self.pairs.setdefault(pair.table_id, []).append(pair)
 
-    def _table(self, kind: str, encounter: Encounter, on: date) -> EditTable | None:
+    def table(self, kind: str, encounter: Encounter, on: date) -> EditTable | None:
         """The table of the quarter of the date of service; of two, the one that was loaded last."""
         claims = claims_of(encounter.setting)
         mine = (each for each in self.tables if (each.kind, each.claims) == (kind, claims))
         return next((each for each in mine if _in_force(each, on)), None)
 
     def _limits_of(self, encounter: Encounter, statement: Statement, on: date) -> dict[str, UnitLimit]:
-        table = self._table(EditTable.Kind.UNLIKELY_UNITS, encounter, on)
+        table = self.table(EditTable.Kind.UNLIKELY_UNITS, encounter, on)
         if table is None:
             return {}
-        name = f"MUE {table.quarter}, {table.get_claims_display().lower()}"
+        name = table_name(table)
         rows = {line.code: self.limits.get((table.pk, line.code)) for line in statement.lines}
         return {
             code: UnitLimit(units=row.units, indicator=row.indicator, table=name)
@@ -200,10 +200,10 @@ class Surroundings:
         }
 
     def _pairs_of(self, encounter: Encounter, on: date) -> tuple[Pair, ...]:
-        table = self._table(EditTable.Kind.CODE_PAIRS, encounter, on)
+        table = self.table(EditTable.Kind.CODE_PAIRS, encounter, on)
         if table is None:
             return ()
-        name = f"NCCI {table.quarter}, {table.get_claims_display().lower()}"
+        name = table_name(table)
         return tuple(
             Pair(
                 first=row.first,

@@ -356,7 +356,7 @@ def name_of(row: EditRow) -> str:
 def value_of(row: EditRow) -> str:
     """What a row says of its codes, in words."""
     if isinstance(row, LimitRow):
-        applied = {"1": ", by line", "2": ", without exception", "3": ", by day"}
+        applied = {"1": " on a line", "2": " a day, without exception", "3": " a day"}
         return f"{row.units}{applied.get(row.indicator, '')}"
     modifier = "with a modifier" if row.modifier_allowed else "never together"
     return f"{modifier}, until {row.deleted_from - timedelta(days=1)}" if row.deleted_from else modifier

@@ -3,6 +3,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from infusion.admin import people
 from infusion.views.chairs import begin, chair, chairs
+from infusion.views.claim_checklist import checklist
 from infusion.views.claim_data import (
     add_authorization,
     add_coverage,
@@ -71,6 +72,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("orders/", orders, name="orders"),
     path("orders/new/", new_order, name="order-new"),
     path("orders/<uuid:public_id>/take-off/", take_off, name="order-take-off"),
+    path("encounters/<uuid:public_id>/review/checklist/", checklist, name="claim-checklist"),
     path("tables/", tables, name="tables"),
     path("tables/load/", load_table, name="tables-load"),
     path("tables/<uuid:public_id>/", table, name="table"),

@@ -100,6 +100,7 @@ TABLE: dict[str, Cells] = {
     "provider": read_and_write(DESK),
     "clinic-claims": read_and_write(ADMINS),
     # Fees
+    "claim-checklist": read(DESK),
     "tables": read(DESK),
     "table": read(DESK),
     "tables-load": read_and_write(ADMINS),

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from infusion.actions import Recorded, approve, hand_to_billing, save_encounter
-from infusion.claim_review import claim_context_of, claim_findings_of, claim_findings_of_many
+from infusion.claim_review import Surroundings, claim_findings_of, claim_findings_of_many
 from infusion.models import (
     Authorization,
     CodePair,
@@ -63,7 +63,8 @@ def codes(encounter: Encounter) -> list[str]:
 
 
 def context(encounter: Encounter) -> ClaimContext:
-    return claim_context_of(encounter, review_of(encounter))
+    review = review_of(encounter)
+    return Surroundings.of([(encounter, review)]).context_of(encounter, review.statement)
 
 
 def member(encounter: Encounter, **more: Any) -> Coverage:

@@ -354,7 +354,7 @@ def test_the_command_shows_first_and_writes_when_told(load: Load) -> None:
     told = load(MUE)
     for part in (
         "4 rows read, 3 about codes of infusion claims.", "Against no table before it:", "3 added",
-        "  J2350: 600, without exception", "Nothing is written. Add --load",
+        "  J2350: 600 a day, without exception", "Nothing is written. Add --load",
     ):  # fmt: skip
         assert part in told
     assert not EditTable.objects.exists()
@@ -368,8 +368,8 @@ def test_the_command_tells_what_changed(load: Load) -> None:
     load(MUE, "--load")
     told = load(MUE.replace("J2350,600", "J2350,900").replace("96366,8", "96367,4"), quarter="2026Q2")
     assert "Against Medically unlikely units (MUE), practitioner, 2026Q1:" in told
-    assert "1 added\n  96367: 4, by line\n1 removed\n  96366: 8, by line\n1 changed\n" in told
-    assert "  J2350: 600, without exception -> 900, without exception" in told
+    assert "1 added\n  96367: 4 on a line\n1 removed\n  96366: 8 on a line\n1 changed\n" in told
+    assert "  J2350: 600 a day, without exception -> 900 a day, without exception" in told
     again = load(MUE.replace("J2350,600", "J2350,900"))
     assert f"It takes the place of the load of {timezone.now():%Y-%m-%d}, which is kept." in again
 
@@ -424,7 +424,7 @@ def kept(reply: Any) -> str:
 def test_a_file_is_looked_at_and_then_loaded(house: House) -> None:
     client = client_of(house.people[ADMIN])
     looked = upload(client)
-    for part in ("Nothing is saved yet.", "rows to load 3", "4 rows read", "J2350 not there 600, without exception"):
+    for part in ("Nothing is saved yet.", "rows to load 3", "4 rows read", "J2350 not there 600 a day, without exception"):
         assert part in text_of(looked), part
     assert not EditTable.objects.exists()
     reply = client.post("/tables/load/", {"act": "confirm", "kept": kept(looked)}, follow=True)
@@ -447,7 +447,7 @@ def test_a_second_load_shows_what_changed(house: House) -> None:
     client = client_of(house.people[ADMIN])
     load_edits(by=None, new=new(quarter="2025Q4"))
     looked = text_of(upload(client, MUE.replace("J2350,600", "J2350,900")))
-    for part in ("1 changed", "0 added", "Against 2025Q4", "J2350 600, without exception 900", "2 rows stay"):
+    for part in ("1 changed", "0 added", "Against 2025Q4", "J2350 600 a day, without exception 900", "2 rows stay"):
         assert part.replace("1 changed", "changed 1").replace("0 added", "added 0") in looked, part
     load_edits(by=None, new=new())
     assert "It takes the place of the load of" in text_of(upload(client, MUE.replace("600", "900")))
@@ -516,14 +516,14 @@ def test_two_quarters_side_by_side(house: House) -> None:
     ]
     client = client_of(house.people[BILLING])
     address = f"/tables/{tables[2].public_id}/"
-    assert "J2350 700, without exception 800, without exception" in text_of(client.get(address))
+    assert "J2350 700 a day, without exception 800 a day, without exception" in text_of(client.get(address))
     against = text_of(client.get(address, {"against": tables[0].public_id}))
     assert "Against 2026Q1" in against
-    assert "J2350 600, without exception 800, without exception" in against
+    assert "J2350 600 a day, without exception 800 a day, without exception" in against
     assert "Against 2026Q2" in text_of(client.get(address, {"against": "nonsense"}))
     first = text_of(client.get(f"/tables/{tables[0].public_id}/"))
     assert "Against" not in first
-    assert "96365 1, by day" in first
+    assert "96365 1 a day" in first
     assert "96365" not in text_of(client.get(f"/tables/{tables[0].public_id}/", {"code": "j"}))
     assert "No row of this table begins with X." in text_of(client.get(address, {"code": "x"}))
     same = load_edits(by=None, new=new(MUE.replace("J2350,600", "J2350,800"), quarter="2026Q4"))
