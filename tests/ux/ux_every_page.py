@@ -476,7 +476,7 @@ def test_light_and_steady(
         "U30", "≤ 150 kB first, ≤ 30 kB after, largest paint ≤ 1.0 s with a 4 times slower processor, shift ≤ 0.05, "
         "0 console errors, 0 other hosts, language set, help in the same place",
         f"{first / kb:.0f} kB first, {later / kb:.0f} kB after at most ({heavy}), compressed; largest paint after "
-        f"{slowest / 1000:.2f} s at most ({slow}, the median of three looks; an almost empty page {empty / 1000:.2f} s in "
-        f"the same run); shift {shift:.3f}; {console} console errors; {foreign} other hosts; language "
+        f"{slowest / 1000:.2f} s at most ({slow}, median of three looks; in the same run an almost empty page "
+        f"{empty / 1000:.2f} s); shift {shift:.3f}; {console} console errors; {foreign} other hosts; language "
         f"{', '.join(sorted(languages))}" + (f"; no help on {', '.join(without_help[:3])}" if without_help else ""), ok,
     )  # fmt: skip
