@@ -165,6 +165,15 @@ _ROWS = (
         highest=60,
     ),
     Parameter(
+        "infusion_past_midnight",
+        "choice",
+        "start_date",
+        "Infusion past midnight",
+        "Whether all its units are dated at its start, or each by the day on which its hour began. No unit is lost.",
+        "RCAMID",
+        choices={"start_date": "Dated at its start", "per_day": "Each unit dated by its day"},
+    ),
+    Parameter(
         "administration_family",
         "choice",
         "therapeutic",
@@ -494,6 +503,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "bag_change_minutes",
         "concurrent_minimum_minutes",
         "missing_stop_time",
+        "infusion_past_midnight",
     ),
     "Drug and waste": (
         "discarded_drug",

@@ -7,11 +7,12 @@ threshold [IFR96415]. Counted per infusion, then added up per code.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from infusion.services.clock import length, whole_minutes
+from infusion.services.days import Days, hour_begins
 from infusion.services.facts import Encounter
 from infusion.services.findings import Findings
 from infusion.services.hierarchy import (
@@ -77,12 +78,14 @@ def further_hours(minutes: int, included_minutes: int, threshold_minutes: int) -
 
 @dataclass(slots=True)
 class Part:
-    """What one service adds to a code."""
+    """What one service adds to a code. `begins` says of each unit when it began, where that is known."""
 
     units: int
     ids: tuple[str, ...]
     minutes: int | None
     because: list[Because]
+    drug: str = ""
+    begins: tuple[datetime | None, ...] = ()
 
 
 @dataclass(slots=True)
@@ -90,6 +93,7 @@ class Claim:
     """Administration lines in the making: parts added up per code and modifiers."""
 
     reference: Reference
+    days: Days
     parts: dict[tuple[str, tuple[str, ...]], list[Part]] = field(default_factory=dict)
     everywhere: list[Because] = field(default_factory=list)
 
@@ -109,9 +113,23 @@ class Claim:
                 administrations=tuple(dict.fromkeys(each for part in parts for each in part.ids)),
                 minutes=sum(part.minutes or 0 for part in parts) or None,
                 because=tuple(dict.fromkeys([*(each for part in parts for each in part.because), *self.everywhere])),
+                date_of_service=day,
             )
-            for (code, modifiers), parts in self.parts.items()
+            for (code, modifiers), all_parts in self.parts.items()
+            for day, parts in self._by_day(all_parts).items()
         ]
+
+    def _by_day(self, parts: Sequence[Part]) -> dict[date | None, list[Part]]:
+        """The parts of each day: a part is cut where its units began on two, and one without units joins the first."""
+        by_day: dict[date | None, list[Part]] = {}
+        for part in parts:
+            days = [self.days.of(begin, part.drug) for begin in part.begins]
+            if not days:
+                by_day.setdefault(next(iter(by_day), None), []).append(part)
+            for day, why in dict(days).items():
+                units = sum(each == day for each, _ in days)
+                by_day.setdefault(day, []).append(replace(part, units=units, because=[*part.because, *why]))
+        return by_day
 
 
 def administration_lines(
@@ -119,7 +137,7 @@ def administration_lines(
 ) -> list[ServiceLine]:
     """The lines for giving the drugs. None that depends on a time, route or drug that is missing or wrong."""
     findings = reader.findings
-    claim = Claim(reference)
+    claim = Claim(reference, Days(reader.on, reader.zone, rules, findings))
     if encounter.setting == "home":
         at_home = _home_reading(given, rules)
         if at_home.value == "visit":
@@ -150,8 +168,10 @@ def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader) -> None:
         # An infusion that stops at midnight has not run past it.
         last = each.stop and (each.stop - timedelta(microseconds=1)).astimezone(reader.zone).date()
         if each.start and last and each.start.astimezone(reader.zone).date() < last:
+            code = each.drug.code if each.drug else ""
+            by_day = reader.rules.read("infusion_past_midnight", code).value == "per_day"
             reader.findings.add(
-                "time.crosses_midnight",
+                "time.dated_by_day" if by_day else "time.crosses_midnight",
                 administration=each.id,
                 field="stop",
                 what=each.what,
@@ -163,7 +183,7 @@ def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader) -> None:
 
 
 def per_diem_lines(
-    encounter: Encounter, given: Sequence[Given], rules: Rules, reference: Reference
+    encounter: Encounter, given: Sequence[Given], rules: Rules, reference: Reference, reader: Reader
 ) -> list[ServiceLine]:
     """The line for a day of home infusion, where the payer takes one and a drug was given [OCR]."""
     drugs = [each for each in given if each.drug is not None and each.known]
@@ -176,7 +196,7 @@ def per_diem_lines(
     units = rules.read("home_per_diem_units", reading.drug)
     text = f"{reading.whose} takes a line for the day of a home infusion, beside what was done."
     each_day = f"A day is {counted(units.minutes, 'unit')} of it."
-    claim = Claim(reference)
+    claim = Claim(reference, Days(reader.on, reader.zone, rules, reader.findings))
     ids = tuple(each.id for each in drugs)
     claim.add(str(reading.value), Part(units.minutes, ids, None, [_from(reading, text), _from(units, each_day)]))
     return claim.lines("visit")
@@ -268,7 +288,9 @@ def _concurrent(service: Service, rules: Rules, claim: Claim, findings: Findings
         enough = f"{reading.whose} asks for {counted(reading.minutes, 'shared minute')}, and they share {shared}."
         because.append(_from(reading, enough))
     first = not any(code == CONCURRENT for code, _ in claim.parts)
-    claim.add(CONCURRENT, Part(int(first), service.ids, whole_minutes(length(service.running)), because))
+    minutes = whole_minutes(length(service.running))
+    begins = (service.running[0][0],) if first else ()
+    claim.add(CONCURRENT, Part(int(first), service.ids, minutes, because, service.drug.code, begins))
 
 
 def _repeat_infusion(service: Service, rules: Rules, claim: Claim, findings: Findings) -> None:
@@ -288,6 +310,7 @@ def _repeat_infusion(service: Service, rules: Rules, claim: Claim, findings: Fin
             needed=needed,
         )
         return
+    _tell_of_hours(service, hours.units, claim)
     hours.because.append(
         claim.rule("repeat_infusion", f"A separate order of {service.drug.name} adds further hours, not a first one.")
     )
@@ -321,24 +344,27 @@ def _hydration(plan: AccessPlan, rules: Rules, claim: Claim, *, distinct: bool) 
     if fluid.reading is None:
         return
     ids = tuple(each.id for each in fluid.given)
-    enough = _from(
-        fluid.reading,
+    text = (
         f"{counted(fluid.minutes, 'minute')} of ordered hydration ran while no drug infused on this access; "
-        f"{fluid.reading.minutes} are needed.",
+        f"{fluid.reading.minutes} are needed."
     )
+    changed = "A change of bags that counts as running counts for the drug, and not as hydration."
+    enough = [_from(fluid.reading, text), *(_from(change, changed) for change in fluid.bag_changes)]
     reading = rules.read("additional_hour_minimum_minutes")
     hours = further_hours(fluid.minutes, 60, reading.minutes)
     text = _hours_text(fluid.minutes, 60, "The first 60 are the first unit", hours, reading.minutes, FURTHER_HYDRATION)
     beyond = _from(reading, text)
+    claim.days.tell_of_hours(fluid.periods, 1 + hours.units, "", "the hydration", ids[0])
+    begins = hour_begins(fluid.periods, 0, 1 + hours.units)
     if plan.initial is None:
         modifiers, site = _site(rules, "", distinct=distinct)
-        because = [enough, *site] if hours.units else [enough, *site, beyond]
-        claim.add(HYDRATION, Part(1, ids, fluid.minutes, because), modifiers)
+        because = [*enough, *site] if hours.units else [*enough, *site, beyond]
+        claim.add(HYDRATION, Part(1, ids, fluid.minutes, because, "", begins[:1]), modifiers)
         if hours.units:
-            claim.add(FURTHER_HYDRATION, Part(hours.units, ids, fluid.minutes, [beyond]))
+            claim.add(FURTHER_HYDRATION, Part(hours.units, ids, fluid.minutes, [beyond], "", begins[1:]))
         return
     beside = claim.rule("hydration_beside_drug", "Beside a drug, hydration takes the further-hour code alone.")
-    claim.add(FURTHER_HYDRATION, Part(1 + hours.units, ids, fluid.minutes, [enough, beside, beyond]))
+    claim.add(FURTHER_HYDRATION, Part(1 + hours.units, ids, fluid.minutes, [*enough, beside, beyond], "", begins))
 
 
 # Reasons ------------------------------------------------------------------------------------------------------------
@@ -391,7 +417,8 @@ def _infusion_part(service: Service, claim: Claim, code: str) -> Part:
             f"count for that one, which leaves {service.minutes}. At least {minimum.minutes} make an infusion of its "
             f"own; with {minutes_away(spare, 'fewer')} it would be told as given at the same time."
         )
-    return Part(1, service.ids, service.minutes, [_from(minimum, text), *_readings(service)])
+    because = [_from(minimum, text), *_readings(service)]
+    return Part(1, service.ids, service.minutes, because, service.drug.code, (service.counted[0][0],))
 
 
 def _push_part(service: Service, claim: Claim, rule: str, text: str) -> Part:
@@ -407,7 +434,7 @@ def _push_part(service: Service, claim: Claim, rule: str, text: str) -> Part:
                 f"push. {minutes_away(lacking, 'more').capitalize()} would make it an infusion.",
             ),
         )
-    return Part(1, service.ids, service.minutes or None, because)
+    return Part(1, service.ids, service.minutes or None, because, service.drug.code, (service.start,))
 
 
 @dataclass(slots=True)
@@ -416,6 +443,8 @@ class _EarnedHours:
     ids: tuple[str, ...]
     minutes: int
     because: list[Because]
+    drug: str
+    begins: tuple[datetime, ...]
 
 
 def _hours(service: Service, rules: Rules, claim: Claim, code: str, included: int, first: str) -> _EarnedHours:
@@ -423,12 +452,21 @@ def _hours(service: Service, rules: Rules, claim: Claim, code: str, included: in
     hours = further_hours(service.minutes, included, reading.minutes)
     text = f"{service.drug.label}: " + _hours_text(service.minutes, included, first, hours, reading.minutes, code)
     because = [_from(reading, text), *_bag_change(service)]
-    return _EarnedHours(hours.units, service.ids, service.minutes, because)
+    included_hours = included // 60
+    if included_hours:
+        _tell_of_hours(service, hours.units + included_hours, claim)
+    begins = hour_begins(service.counted, included_hours, hours.units)
+    return _EarnedHours(hours.units, service.ids, service.minutes, because, service.drug.code, begins)
+
+
+def _tell_of_hours(service: Service, units: int, claim: Claim) -> None:
+    claim.days.tell_of_hours(service.counted, units, service.drug.code, service.drug.label, service.ids[0])
 
 
 def _add_hours(code: str, hours: _EarnedHours, claim: Claim) -> None:
     if hours.units:
-        claim.add(code, Part(hours.units, hours.ids, hours.minutes, hours.because))
+        part = Part(hours.units, hours.ids, hours.minutes, hours.because, hours.drug, hours.begins)
+        claim.add(code, part)
 
 
 def _hours_text(minutes: int, included: int, first: str, hours: Hours, threshold: int, code: str) -> str:
@@ -461,7 +499,7 @@ def _injections(given: Sequence[Given], rules: Rules, claim: Claim) -> None:
                 because.append(
                     _from(family, f"{family.whose} takes it in this family of administration codes: {family.words}.")
                 )
-            claim.add(codes.injection, Part(1, (each.id,), None, because))
+            claim.add(codes.injection, Part(1, (each.id,), None, because, each.drug.code, (each.start,)))
 
 
 def _home_visit(encounter: Encounter, by_visit: Reading, rules: Rules, reader: Reader, claim: Claim) -> None:

@@ -40,7 +40,7 @@ def calculate(encounter: Encounter, policy: PayerPolicy, reference: Reference) -
     given = reader.read(encounter)
     lines = [
         *administration_lines(encounter, given, rules, reference, reader),
-        *per_diem_lines(encounter, given, rules, reference),
+        *per_diem_lines(encounter, given, rules, reference, reader),
         *DrugRules(rules, reference, findings, reference.carries_jz(on)).lines(given),
     ]
     lines = ModifierRules(encounter, on, rules, reference, findings).lines(lines, given)

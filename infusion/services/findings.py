@@ -104,6 +104,8 @@ WARNINGS = {
     "time.repeat_unclear": "{what} stood still for {minutes} minutes between two bags. If the second was ordered "
     "separately, give it an order of its own.",
     "time.counted_as_push": "{what} has no stop time; by the rule of {payer} it counts as a push.",
+    "time.hour_over_midnight": "An hour of {what} lies on both sides of midnight. Its unit is dated {on}, where "
+    "the hour began; no source settles which day takes it. Check what {payer} wants.",
     "units.above_dose_limit": "{payer} takes {most} units of {what} for one dose at most, and {units} were given.",
     "units.above_period_limit": "{payer} takes {most} units of {what} in {months} months at most. With {before} of "
     "earlier doses there are {units}.",
@@ -133,6 +135,7 @@ INFOS = {
     "push.repeat_not_reported": "{what}: this push repeats a drug already given, and {reason}.",
     "reference.unverified": "What is kept here about {code} is not verified against a primary source.",
     "time.crosses_midnight": "{what} runs past midnight. It is one infusion, dated {on}.",
+    "time.dated_by_day": "{what} runs past midnight. It is one infusion, and each unit is dated by its day.",
     "waste.above_limit": "{payer} takes {most} discarded units of {what} at most, so {units} more are not billed.",
     "waste.fixed_dose": "{payer} takes no discard of a drug with a fixed dose, which {what} has, so it is not billed.",
     "waste.not_billed": "{amount} mg of {what} were discarded ({reason}) and are not billed.",

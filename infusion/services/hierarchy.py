@@ -71,6 +71,8 @@ class Hydration:
     given: tuple[Given, ...] = ()
     minutes: int = 0
     reading: Reading | None = None
+    periods: tuple[Period, ...] = ()
+    bag_changes: tuple[Reading, ...] = ()
 
 
 @dataclass(slots=True)
@@ -137,7 +139,7 @@ def _plan(access: str, group: Sequence[Given], rules: Rules, findings: Findings)
     plan.initial = _initial(candidates, rules)
     _share_minutes(plan, principals, repeats, rules, findings)
     plan.pushes = [each for each in plan.pushes if each is not plan.initial]
-    infused = [period for each in services if each.given[0].route == "iv_infusion" for period in each.running]
+    infused = [each for each in services if each.given[0].route == "iv_infusion"]
     plan.hydration = _hydration(group, infused, rules, findings)
     return plan
 
@@ -330,16 +332,20 @@ def _share_minutes(
             plan.concurrent.append(own)
 
 
-def _hydration(group: Sequence[Given], infused: Sequence[Period], rules: Rules, findings: Findings) -> Hydration:
+def _hydration(group: Sequence[Given], infused: Sequence[Service], rules: Rules, findings: Findings) -> Hydration:
     """Ordered fluid, less every minute in which a drug infused; nothing when too little is left."""
     ordered = [each for each in group if each.route == "hydration" and each.administration.purpose == "ordered"]
     if not ordered:
         return Hydration()
-    minutes = whole_minutes(length(without([period for each in ordered for period in each.periods], merged(infused))))
+    taken = merged(period for service in infused for period in service.running)
+    left = without([period for each in ordered for period in each.periods], taken)
+    minutes = whole_minutes(length(left))
     minimum = rules.read("hydration_minimum_minutes")
     if minutes < minimum.minutes:
         findings.add(
             "hydration.too_short", administration=ordered[0].id, field="stop", minutes=minutes, needed=minimum.minutes
         )
         return Hydration()
-    return Hydration(tuple(ordered), minutes, minimum)
+    changes = (each for service in infused if service.bag_change_minutes for each in service.readings)
+    rules_of_changes = tuple(each for each in changes if each.name == "bag_change_minutes")
+    return Hydration(tuple(ordered), minutes, minimum, tuple(left), rules_of_changes)

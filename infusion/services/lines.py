@@ -33,7 +33,10 @@ class NdcQuantity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceLine:
-    """One line of a claim. `minutes` are the running minutes that it rests on."""
+    """One line of a claim. `minutes` are the running minutes that it rests on.
+
+    `date_of_service` is None on the encounter's own day.
+    """
 
     code: str
     units: int
@@ -44,6 +47,7 @@ class ServiceLine:
     minutes: int | None = None
     ndcs: tuple[NdcQuantity, ...] = ()
     charge: Decimal | None = None
+    date_of_service: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

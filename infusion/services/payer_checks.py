@@ -133,10 +133,10 @@ def _check_administration_paid(lines: Sequence[ServiceLine], rules: Rules, findi
 def _check_daily_limits(
     lines: Sequence[ServiceLine], on: date, rules: Rules, reference: Reference, findings: Findings
 ) -> None:
-    units: dict[str, int] = {}
+    units: dict[tuple[str, date | None], int] = {}
     for line in lines:
-        units[line.code] = units.get(line.code, 0) + line.units
-    for code, total in units.items():
+        units[line.code, line.date_of_service] = units.get((line.code, line.date_of_service), 0) + line.units
+    for (code, _), total in units.items():
         row = in_force(reference.daily_limits.get(code, ()), on)
         if row is not None:
             limit = row.outpatient if rules.setting == "hospital_outpatient" else row.practitioner

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 DATA = Path(__file__).with_name("reference_data")
+ONE_DAY = timedelta(days=1)
 
 
 class Dated(Protocol):
@@ -203,7 +204,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """All tables by code. `version` changes with any byte of the files."""
+    """All tables by code. `version` changes with any byte of the files, and with any row laid over them."""
 
     version: str
     drugs: Mapping[str, tuple[Drug, ...]]
@@ -244,12 +245,38 @@ class Reference:
         required_from = self.modifiers["JZ"].required_from
         return required_from is not None and required_from <= on
 
-    def with_drugs(self, rows: Iterable[Drug]) -> Reference:
-        """The same tables with drug rows laid over them, for a site's own drugs."""
+    def with_drugs(self, rows: Iterable[Drug], sources: Mapping[str, Source] | None = None) -> Reference:
+        """The same tables with a site's own drug rows laid over them, and what these are cited by.
+
+        From its first day on an own row stands alone: a row of the code that begins earlier ends the day before, one
+        that begins within its days goes. After its last day nothing holds but what begins later.
+        """
+        rows, sources = tuple(rows), dict(sources or {})
+        if not rows:
+            return self
         drugs = {**self.drugs}
         for row in rows:
-            drugs[row.code] = (*(old for old in drugs.get(row.code, ()) if old.first_day != row.first_day), row)
-        return replace(self, drugs=drugs, ndc_owners=_ndc_owners(drugs))
+            left = (*_beside(drugs.get(row.code, ()), row), row)
+            drugs[row.code] = tuple(sorted(left, key=lambda each: each.first_day))
+        said = repr((self.version, rows, sorted(sources.items())))
+        return replace(
+            self,
+            version=hashlib.sha256(said.encode()).hexdigest()[:16],
+            drugs=drugs,
+            sources={**self.sources, **sources},
+            ndc_owners=_ndc_owners(drugs),
+        )
+
+
+def _beside(rows: Iterable[Drug], own: Drug) -> Iterator[Drug]:
+    """What is left of a code's rows beside one that is laid over them."""
+    for row in rows:
+        if row.last_day is not None and row.last_day < own.first_day:
+            yield row
+        elif row.first_day < own.first_day:
+            yield replace(row, last_day=own.first_day - ONE_DAY)
+        elif own.last_day is not None and row.first_day > own.last_day:
+            yield row
 
 
 def diagnosis_code(text: str) -> str:
@@ -301,7 +328,7 @@ def load_reference(folder: Path) -> Reference:
     """Read the tables of a folder. Raises KeyError or TypeError naming what a row lacks or has too much."""
     files = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.toml"))}
     tables = {name: tomllib.loads(content.decode()) for name, content in files.items()}
-    drugs = _by_code(_drug(row) for row in tables["drugs"]["drug"])
+    drugs = _by_code(drug_row(row) for row in tables["drugs"]["drug"])
     return Reference(
         version=hashlib.sha256(b"\0".join(files.values())).hexdigest()[:16],
         drugs=drugs,
@@ -337,7 +364,8 @@ def _by_code(rows: Iterable[CodedRow]) -> dict[str, tuple[CodedRow, ...]]:
     return table
 
 
-def _drug(row: Mapping[str, Any]) -> Drug:
+def drug_row(row: Mapping[str, Any]) -> Drug:
+    """A drug of its columns as the file has them: amounts as texts, lists, days as days."""
     columns = _frozen(row)
     for name in ("billing_unit", "concentration"):
         if name in columns:

@@ -511,6 +511,8 @@ def _line(line: ServiceLine) -> dict[str, object]:
     }
     if line.charge is not None:
         document["charge"] = plain(line.charge)
+    if line.date_of_service is not None:
+        document["date_of_service"] = line.date_of_service.isoformat()
     return document
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 Document = dict[str, Any]
-Codes = Counter[tuple[str, tuple[str, ...]]]
+Codes = Counter[tuple[str, tuple[str, ...], str]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ BASELINE: Document = {
     "concurrent_minimum_minutes": 0,
     "administration_family": "therapeutic",
     "missing_stop_time": "hold",
+    "infusion_past_midnight": "start_date",
     "discarded_drug": "separate_line",
     "zero_discard_modifier": "required",
     "billable_discard_reasons": ["vial_remainder", "stopped_early"],
@@ -214,8 +215,8 @@ class Encounter:
         self.count_the_day(given)
         by_visit = self.setting == "home" and self.billed_by_visit(given)
         self.count_services([] if by_visit else [one for one in given if one.usable], given)
-        for (code, modifiers), units in self.codes.items():
-            self.add_line(code, modifiers, units, "")
+        for (code, modifiers, day), units in self.codes.items():
+            self.add_line(code, modifiers, units, "", day)
         self.compare_with_earlier_doses()
         if self.lines and self.place == ("missing",):
             self.told.add("department.missing")
@@ -550,7 +551,7 @@ class Encounter:
             wasted = self.milligrams_by_ndc(drug, records, administered, discard)
             self.add_drug_lines(drug, ("JW",), discarded_units, wasted)
 
-    def add_line(self, code: str, modifiers: tuple[str, ...], units: int, drug: str) -> None:
+    def add_line(self, code: str, modifiers: tuple[str, ...], units: int, drug: str, day: str = "") -> None:
         if drug:
             modifiers += self.price + (self.way if "JW" not in modifiers else ())
         if self.place != ("missing",):
@@ -559,10 +560,10 @@ class Encounter:
         if drug and "JW" not in modifiers and self.value("administered_lines_per_day", drug) == "one":
             longest = None
         while longest and units > longest:
-            self.lines.append([code, sorted(modifiers), longest])
+            self.lines.append([code, sorted(modifiers), longest, day])
             units -= longest
         if units:
-            self.lines.append([code, sorted(modifiers), units])
+            self.lines.append([code, sorted(modifiers), units, day])
 
     # Earlier doses
 
@@ -613,17 +614,17 @@ class Encounter:
         if not visit.get("start") or not visit.get("stop"):
             self.errors.add("visit.missing")
         elif good and start is not None and stop is not None:
-            self.codes["99601", ()] += 1
+            self.codes["99601", (), ""] += 1
             tail = self.value("additional_hour_minimum_minutes", "")
             if stop - start > 120:
-                self.codes["99602", ()] += hours_from_zero(stop - start - 120, tail)
+                self.codes["99602", (), ""] += hours_from_zero(stop - start - 120, tail)
 
     def count_the_day(self, given: list[Given]) -> None:
         for one in given:
             if self.setting == "home" and one.drug and one.route != "oral":
                 code = self.value("home_per_diem", one.drug)
                 if code != "none":
-                    self.codes[code, ()] += self.value("home_per_diem_units", one.drug)
+                    self.codes[code, (), ""] += self.value("home_per_diem_units", one.drug)
                     return
 
     def billed_by_visit(self, given: list[Given]) -> bool:
@@ -633,27 +634,45 @@ class Encounter:
     def count_services(self, given: list[Given], everything: list[Given]) -> None:
         for one in given:
             if one.route in INJECTED:
-                self.codes["96401" if self.is_complex(one.drug) else "96372", ()] += 1
+                self.count("96401" if self.is_complex(one.drug) else "96372", (), one.start, one.drug)
         accesses: list[str] = []
         for one in given:
             if one.route in INTO_A_VEIN and one.access not in accesses:
                 accesses.append(one.access)
-        initials: list[tuple[tuple[int, int, int, int], Service]] = []
-        concurrent = False
+        initials: list[tuple[tuple[int, int, int, int], Service, list[Service]]] = []
         for access in accesses:
             services = self.services_on(access, given, everything)
             result = self.ranked(services)
             self.errors |= result.errors
-            concurrent = concurrent or result.concurrent
-            self.codes.update({(code, ()): units for code, units in result.add_ons.items() if units})
+            for code, begin, drug in result.add_ons:
+                self.count(code, (), begin, drug)
+            for minutes, units, drug in result.hours:
+                self.look_for_midnight(minutes, units, drug)
             if result.initial is not None:
-                initials.append((result.initial.rank(result.primary_first), result.initial))
-        if concurrent:
-            self.codes["96368", ()] += 1
-        initials.sort(key=lambda pair: pair[0])
-        for place, (_, service) in enumerate(initials):
+                initials.append((result.initial.rank(result.primary_first), result.initial, result.concurrent))
+        initials.sort(key=lambda triple: triple[0])
+        for beside in [one for _, _, concurrent in initials for one in concurrent][:1]:
+            self.count("96368", (), min(beside.minutes), beside.drug)
+        for place, (_, service, _) in enumerate(initials):
             modifier = (str(self.value("distinct_site_modifier", service.drug)),) if place else ()
-            self.codes[initial_code(service), modifier] += 1
+            begin = service.start if service.kind == "push" else min(service.minutes)
+            self.count(initial_code(service), modifier, begin, service.drug)
+
+    def local_day(self, minute: int) -> str:
+        return datetime.fromtimestamp(minute * 60, UTC).astimezone(self.zone).date().isoformat()
+
+    def count(self, code: str, modifiers: tuple[str, ...], begin: int | None, drug: str) -> None:
+        """One unit, on its own day if the payer wants that and it began on another one."""
+        day = self.local_day(begin) if begin is not None else self.day
+        by_day = self.value("infusion_past_midnight", drug) == "per_day"
+        self.codes[code, modifiers, day if by_day and day != self.day else ""] += 1
+
+    def look_for_midnight(self, minutes: list[int], units: int, drug: str) -> None:
+        for hour in range(units):
+            inside = minutes[60 * hour : 60 * hour + 60]
+            cut = self.local_day(inside[0]) != self.local_day(inside[-1])
+            if cut and self.value("infusion_past_midnight", drug) == "per_day":
+                self.told.add("time.hour_over_midnight")
 
     def services_on(self, access: str, given: list[Given], everything: list[Given]) -> list[Service]:
         here = [one for one in given if one.access == access]
@@ -743,7 +762,7 @@ class Encounter:
                 if before is not None:
                     timed = timed and before.start is not None and (push.start or 0) - before.start > 30
                 if timed and self.setting == "hospital_outpatient":
-                    self.codes["96376", ()] += 1
+                    self.count("96376", (), push.start, push.drug)
             before = push
 
     # Hierarchy on one access
@@ -751,7 +770,7 @@ class Encounter:
     def ranked(self, services: list[Service]) -> Ranked:
         if self.setting == "office" and any(service.primary for service in services):
             result = self.rank(services, True)
-            present = set(result.add_ons) | ({"96368"} if result.concurrent else set())
+            present = {code for code, _, _ in result.add_ons} | ({"96368"} if result.concurrent else set())
             if result.initial is not None:
                 present.add(initial_code(result.initial))
             if not result.errors and all(PARENTS[code] & present for code in present if code in PARENTS):
@@ -771,43 +790,46 @@ class Encounter:
             if service.kind == "infusion":
                 left = service.minutes - taken
                 taken |= service.minutes
-                self.count_infusion(service, len(left), result)
+                self.count_infusion(service, sorted(left), result)
             elif service.kind == "push" and service is not initial:
-                result.add("96411" if service.complex else "96375", 1)
+                result.add_ons.append(("96411" if service.complex else "96375", service.start, service.drug))
             elif service.kind == "hydration":
                 tail = self.value("additional_hour_minimum_minutes", "")
                 hours = hours_after_the_first(len(service.minutes), tail)
-                result.add("96361", hours if service is initial else hours + 1)
+                result.add("96361", sorted(service.minutes), int(service is initial), hours + 1, "")
         return result
 
-    def count_infusion(self, service: Service, minutes: int, result: Ranked) -> None:
+    def count_infusion(self, service: Service, left: list[int], result: Ranked) -> None:
+        minutes = len(left)
         tail = self.value("additional_hour_minimum_minutes", service.drug)
         hour_code = "96415" if service.complex else "96366"
         if service is result.initial:
-            result.add(hour_code, hours_after_the_first(minutes, tail))
+            result.add(hour_code, left, 1, 1 + hours_after_the_first(minutes, tail), service.drug)
         elif service.repeat:
             if minutes >= 31:
-                result.add(hour_code, hours_from_zero(minutes, tail))
+                result.add(hour_code, left, 0, hours_from_zero(minutes, tail), service.drug)
         elif minutes >= self.value("infusion_minimum_minutes", service.drug):
-            result.add("96417" if service.complex else "96367", 1)
-            result.add(hour_code, hours_after_the_first(minutes, tail))
+            result.add_ons.append(("96417" if service.complex else "96367", left[0], service.drug))
+            result.add(hour_code, left, 1, 1 + hours_after_the_first(minutes, tail), service.drug)
         elif service.complex:
             result.errors.add("time.concurrent_complex")
         elif len(service.minutes) - minutes >= self.value("concurrent_minimum_minutes", service.drug):
-            result.concurrent = True
+            result.concurrent.append(service)
 
 
 @dataclass
 class Ranked:
     primary_first: bool
     initial: Service | None = None
-    add_ons: Counter[str] = field(default_factory=Counter)
+    add_ons: list[tuple[str, int | None, str]] = field(default_factory=list)
     errors: set[str] = field(default_factory=set)
-    concurrent: bool = False
+    concurrent: list[Service] = field(default_factory=list)
+    hours: list[tuple[list[int], int, str]] = field(default_factory=list)
 
-    def add(self, code: str, units: int) -> None:
-        if units > 0:
-            self.add_ons[code] += units
+    def add(self, code: str, minutes: list[int], first_hour: int, hours: int, drug: str) -> None:
+        """Further hours of a service, from the given hour on; the hours before are in another code."""
+        self.hours.append((minutes, hours, drug))
+        self.add_ons += [(code, minutes[60 * hour], drug) for hour in range(first_hour, hours)]
 
 
 def initial_code(service: Service) -> str:

@@ -475,6 +475,7 @@ class Maker:
             "modifier_340b": ["none", "by_date", "by_date", "TB", "JG", "UD", "U8"],
             "off_campus_modifier": ["not_used", "required", "required"],
             "route_modifier": ["not_used", "required", "required"],
+            "infusion_past_midnight": ["start_date", "per_day", "per_day", "per_day"],
             "home_per_diem": ["none", "S9379", "S9379"],
             "home_per_diem_units": [1, 2, 3],
             "maximum_units_per_dose": [None, 1, 20, 280, 299, 300, 600],

@@ -22,6 +22,7 @@ COMPARED_WARNINGS = {
     "dose.too_soon",
     "dose.history_missing",
     "department.missing",
+    "time.hour_over_midnight",
     "route.mixed",
 }
 
@@ -30,7 +31,15 @@ def difference(document: dict[str, Any]) -> str:
     """Why the two readings disagree; empty when they do not."""
     expected = naive.answer(document)
     statement = read(document)
-    lines = sorted([line.code, sorted(line.modifiers), line.units] for line in statement.lines)
+    lines = sorted(
+        [
+            line.code,
+            sorted(line.modifiers),
+            line.units,
+            line.date_of_service.isoformat() if line.date_of_service else "",
+        ]
+        for line in statement.lines
+    )
     errors = {finding.code for finding in statement.errors}
     if statement.status != expected["status"]:
         return f"{statement.status} {sorted(errors)}, but {expected['status']} {expected['errors']}"
@@ -73,6 +82,7 @@ def test_both_readings_agree(seed: int) -> None:
         ("billable_discard_containers", "all"),
         ("maximum_discarded_units", "smallest_vial"),
         ("separate_ndc_lines", True),
+        ("infusion_past_midnight", "per_day"),
     ],
 )
 def test_a_misread_baseline_would_be_seen(monkeypatch: pytest.MonkeyPatch, name: str, wrong: Any) -> None:

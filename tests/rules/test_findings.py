@@ -176,6 +176,9 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
         encounter(sixty(), infused("J2350", 91, 120)), "a2", "order", "stood still for 31 minutes"),
     "time.counted_as_push": (
         under("missing_stop_time", "push", without(sixty(), "stop")), "a1", "stop", "has no stop time; by the rule of"),
+    "time.hour_over_midnight": (
+        under("infusion_past_midnight", "per_day", infused("J2350", 870, 930)), "a1", "stop",
+        "An hour of Ocrelizumab lies on both sides of midnight. Its unit is dated 2026-03-10"),
     "units.above_dose_limit": (
         under("maximum_units_per_dose", 299), "a1", "administered", "for one dose at most, and 300 were given"),
     "units.above_period_limit": (
@@ -220,6 +223,9 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "reference.unverified": (encounter(infused("J2323", 0, 60)), "a1", "drug", "about J2323 is not verified"),
     "time.crosses_midnight": (
         encounter(infused("J2350", 890, 960)), "a1", "stop", "one infusion, dated 2026-03-10"),
+    "time.dated_by_day": (
+        under("infusion_past_midnight", "per_day", infused("J2350", 840, 960)), "a1", "stop",
+        "each unit is dated by its day"),
     "waste.above_limit": (
         under("maximum_discarded_units", "smallest_vial",
               infused("J9312", 0, 60, administered="390", vials=[{"amount": "500"}],

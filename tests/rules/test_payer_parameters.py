@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from infusion.services.reference import shipped_reference
+from infusion.services.wire import statement_document
 from payers.policy import BASELINE, Layer, PayerPolicy
 from tests.rules.shorthand import (
     DAY,
@@ -110,6 +111,8 @@ def test_fluid_loses_the_minutes_of_a_bag_change() -> None:
     bags = [infused("J2350", 10, 70), infused("J2350", 75, 105)]
     assert "96361 x1" in services(encounter(fluid, *bags))
     assert "96361 x1" not in services(under({"bag_change_minutes": 5}, fluid, *bags))
+    longer = read(under({"bag_change_minutes": 5}, hydrated(0, 141), *bags))
+    assert "counts for the drug, and not as hydration" in reasons(longer, "96361 x1")
 
 
 # Drugs at the same time ---------------------------------------------------------------------------------------------
@@ -439,6 +442,94 @@ def test_doses_that_nobody_told_of_are_asked_about_where_they_matter(name: str) 
     assert warned(under({"maximum_units_per_dose": 400}, infused("J2350", 0, 60))) == []
 
 
+# Midnight -----------------------------------------------------------------------------------------------------------
+
+NIGHT = 15 * 60  # minutes from 09:00 to midnight
+PER_DAY = {"infusion_past_midnight": "per_day"}
+
+
+def dated(document: Document) -> list[str]:
+    """The lines for giving the drugs, those of the next day with their date."""
+    return [f"{written(line)}{f' on {line.date_of_service}' if line.date_of_service else ''}"
+            for line in read(document).lines if line.kind == "administration"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("start", "minutes", "lines", "cut"),
+    [
+        (-60, 60, ["96365 x1"], False),
+        (-60, 90, ["96365 x1"], False),  # 30 minutes of the next day earn nothing
+        (-60, 91, ["96365 x1", "96366 x1 on 2026-03-11"], False),  # 60 + 31, begun at midnight
+        (-61, 92, ["96365 x1", "96366 x1"], True),  # begun at 23:59
+        (-59, 91, ["96365 x1", "96366 x1 on 2026-03-11"], True),  # the first hour ends at 00:01
+        (-120, 240, ["96365 x1", "96366 x1", "96366 x2 on 2026-03-11"], False),
+        (-90, 240, ["96365 x1", "96366 x1", "96366 x2 on 2026-03-11"], True),
+        (-10, 15, ["96374 x1"], False),
+        (-10, 16, ["96365 x1"], True),
+    ],
+)
+def test_units_after_midnight_are_dated_by_their_day(start: int, minutes: int, lines: list[str], cut: bool) -> None:
+    given = infused("J2350", NIGHT + start, NIGHT + start + minutes)
+    document = under(PER_DAY, given)
+    assert dated(document) == lines
+    together: dict[str, int] = {}
+    for line in read(document).lines:
+        together[line.code] = together.get(line.code, 0) + line.units
+    assert together == {line.code: line.units for line in read(encounter(given)).lines}, "no unit is lost or won"
+    assert ("time.hour_over_midnight" in told(document)) == cut
+    assert ("time.dated_by_day" in told(document)) == (start + minutes > 0)
+    assert not {"time.hour_over_midnight", "time.dated_by_day"} & set(told(encounter(given)))
+    after = [line for line in read(document).lines if line.date_of_service]
+    assert all("this began on 2026-03-11" in " ".join(why.text for why in line.because) for line in after)
+
+
+def test_the_day_is_told_in_the_answer() -> None:
+    answer: Any = statement_document(read(under(PER_DAY, infused("J2350", NIGHT - 60, NIGHT + 60))))
+    days = {line["code"]: line.get("date_of_service") for line in answer["lines"]}
+    assert days == {"96365": None, "96366": "2026-03-11", "J2350": None}
+
+
+def test_everything_given_after_midnight_has_that_day() -> None:
+    given = [
+        infused("J2350", NIGHT - 60, NIGHT + 60),
+        infused("J2323", NIGHT + 60, NIGHT + 160),
+        infused("J3380", NIGHT + 60, NIGHT + 70),
+        infused("J1745", NIGHT + 100, NIGHT + 120),
+        pushed("J1200", NIGHT + 5),
+        pushed("J1200", NIGHT + 40),
+        pushed("J2919"),
+        injected("J2919", "intramuscular", start=clock(NIGHT + 5)),
+        hydrated(NIGHT + 160, NIGHT + 260),
+        infused("J2323", NIGHT + 300, NIGHT + 340, order="later"),
+    ]
+    document = under(PER_DAY, *given, setting=HOSPITAL)
+    tomorrow = " on 2026-03-11"
+    assert sorted(dated(document)) == sorted(
+        ["96365 x1", "96375 x1"]
+        + [f"{line}{tomorrow}" for line in
+           ("96366 x3", "96367 x1", "96368 x1", "96375 x2", "96376 x1", "96372 x1", "96361 x2")]
+    )  # fmt: skip
+
+
+def test_fluid_alone_is_dated_by_its_hours() -> None:
+    fluid = hydrated(NIGHT - 90, NIGHT + 120)
+    assert dated(under(PER_DAY, fluid)) == ["96360 x1", "96361 x1", "96361 x1 on 2026-03-11"]
+    assert found(read(under(PER_DAY, fluid)), "time.hour_over_midnight").message.startswith("An hour of the hydration")
+
+
+def test_local_midnight_decides() -> None:
+    """In Los Angeles it is three hours later."""
+    given = infused("J2350", 0, 120) | {"start": f"{DAY}T23:00-04:00", "stop": "2026-03-11T01:00-04:00"}
+    assert dated(under(PER_DAY, given)) == ["96365 x1", "96366 x1 on 2026-03-11"]
+    assert dated(under(PER_DAY, given, time_zone="America/Los_Angeles")) == ["96365 x1", "96366 x1"]
+
+
+def test_units_of_two_days_are_held_against_the_limit_of_each() -> None:
+    long = infused("J2350", NIGHT - 6 * 60, NIGHT + 7 * 60)  # 13 hours: 12 further ones, 5 and 7
+    assert "units.above_mue" in told(encounter(long))
+    assert "units.above_mue" not in told(under(PER_DAY, long))
+
+
 # A day at home ------------------------------------------------------------------------------------------------------
 
 
@@ -628,6 +719,20 @@ def test_an_override_changes_lines_from_its_first_day_on(
     theirs = [because for line in statement.lines for because in line.because if because.reading]
     said = {because.rule for because in theirs if because.reading and because.reading.whose == "Example Mutual"}
     assert name in said or any("Example Mutual" in finding.message for finding in statement.findings)
+
+
+@pytest.mark.parametrize(("first", "next_day", "dated_by_day"), [("09", "10", False), ("10", "11", True)])
+def test_the_night_that_an_override_begins_on_is_the_first_it_divides(
+    first: str, next_day: str, dated_by_day: bool
+) -> None:
+    """The date of service decides, which is the day of the start."""
+    given = infused("J2350", 0, 60) | {"start": f"2026-03-{first}T22:00", "stop": f"2026-03-{next_day}T02:00"}
+    document = encounter(given, date_of_service=f"2026-03-{first}")
+    lines = read(document, from_that_day("infusion_past_midnight", "per_day")).lines
+    assert {line.date_of_service for line in lines} == (
+        {None, FIRST_DAY + timedelta(days=1)} if dated_by_day else {None}
+    )
+    assert sum(line.units for line in lines if line.code == "96366") == 3
 
 
 # parameter, value, encounter fields, administrations, what is told from the first day on and not before

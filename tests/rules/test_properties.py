@@ -321,6 +321,7 @@ TOLD_INSTEAD = {
     "missing_stop_time": {"time.stop_missing", "time.counted_as_push"},
     "infusion_minimum_minutes": {"push.repeat_not_reported"},
     "hydration_minimum_minutes": {"hydration.too_short"},
+    "bag_change_minutes": {"hydration.too_short"},
     "concurrent_minimum_minutes": {"infusion.concurrent_too_short"},
     "additional_hour_minimum_minutes": {"infusion.repeat_too_short"},
     "home_administration": {"visit.missing"},
@@ -356,6 +357,7 @@ OTHER_VALUES: list[tuple[str, Any]] = [
     ("route_modifier", "required"),
     ("home_administration", "infusion"),
     ("home_per_diem", "S9379"),
+    ("infusion_past_midnight", "per_day"),
     ("maximum_units_per_line", 60),
     ("separate_ndc_lines", True),
 ]
@@ -370,7 +372,7 @@ def by_content(statement: Statement) -> dict[str, list[ServiceLine]]:
 
 @cache
 def under_the_baseline() -> list[tuple[Document, Statement]]:
-    return [(document, read(document | {"policy": {}})) for document in encounters(79, 400)]
+    return [(document, read(document | {"policy": {}})) for document in encounters(82, 400)]
 
 
 @pytest.mark.parametrize(("name", "value"), OTHER_VALUES, ids=str)
