@@ -93,6 +93,7 @@ def _line(document: Mapping[str, Any], readings: Sequence[Reading]) -> ServiceLi
         minutes=document["minutes"],
         ndcs=tuple(NdcQuantity(each["ndc"], Decimal(each["quantity"]), each["unit"]) for each in document["ndcs"]),
         charge=Decimal(document["charge"]) if "charge" in document else None,
+        date_of_service=_day(document.get("date_of_service")),
     )
 
 
