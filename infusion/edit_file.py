@@ -197,19 +197,26 @@ def _read_part(table: EditFile, claims: str, days: tuple[date, date], file: _Has
     text = io.TextIOWrapper(io.BufferedReader(file), "utf-8-sig", "replace", newline="")  # type: ignore[type-var]
     records = _records(text)
     columns, first = _headings(table.kind, claims, records)
+    code_at = columns["code" if table.kind == MUE else "first"]
     for row, cells in _after(first, records):
         if not any(cell.strip() for cell in cells):
             continue
         table.rows_read += 1
         if table.rows_read > MOST_ROWS:
             raise UnreadableFile(f"The file has more than {MOST_ROWS:,} rows, which no table has.")
-        texts = {name: cells[at].strip() if at < len(cells) else "" for name, at in columns.items()}
         try:
-            _keep(table, _limit(texts) if table.kind == MUE else _pair(texts, days))
+            if _is_carried(cells, code_at):
+                texts = {name: cells[at].strip() if at < len(cells) else "" for name, at in columns.items()}
+                _keep(table, _limit(texts) if table.kind == MUE else _pair(texts, days))
         except ValueError as problem:
             table.problems.append(f"Row {row}: {problem}")
             if len(table.problems) >= MOST_PROBLEMS:
                 return
+
+
+def _is_carried(cells: Sequence[str], code_at: int) -> bool:
+    """Whether the row is about a code that is kept. Most of the hundreds of thousands are not, so it is asked first."""
+    return bool(CARRIED.fullmatch(_code(cells[code_at].strip() if code_at < len(cells) else "")))
 
 
 def _records(text: io.TextIOWrapper) -> Iterator[tuple[int, list[str]]]:
@@ -300,10 +307,8 @@ def _keep(table: EditFile, row: EditRow | None) -> None:
     table.rows[row.key] = row
 
 
-def _limit(texts: Mapping[str, str]) -> LimitRow | None:
+def _limit(texts: Mapping[str, str]) -> LimitRow:
     code = _code(texts["code"])
-    if not CARRIED.fullmatch(code):
-        return None
     units = texts["units"].replace(",", "")
     if not re.fullmatch(r"[0-9]{1,7}", units):
         raise ValueError(f"{texts['units'] or 'nothing'} is not a number of units of {code}.")
@@ -315,7 +320,7 @@ def _limit(texts: Mapping[str, str]) -> LimitRow | None:
 
 def _pair(texts: Mapping[str, str], days: tuple[date, date]) -> PairRow | None:
     first, second = _code(texts["first"]), _code(texts["second"])
-    if not CARRIED.fullmatch(first) or not CARRIED.fullmatch(second):
+    if not CARRIED.fullmatch(second):
         return None
     modifier = texts["modifier"][:1]
     if modifier not in ("0", "1", "9"):
