@@ -2,6 +2,7 @@ from allauth.account import views as account
 from django.urls import URLPattern, URLResolver, include, path
 
 from infusion.admin import people
+from infusion.views.batches import batch, batches, download, reference, write
 from infusion.views.chairs import begin, chair, chairs
 from infusion.views.claim_checklist import checklist
 from infusion.views.claim_data import (
@@ -93,6 +94,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("clinic/", clinic_claims, name="clinic-claims"),
     path("reports/", reports, name="reports"),
     path("reports/file/", report_file, name="report-file"),
+    path("batches/", batches, name="batches"),
+    path("batches/<uuid:public_id>/", batch, name="batch"),
+    path("batches/<uuid:public_id>/files/", write, name="batch-write"),
+    path("batches/<uuid:public_id>/files/<slug:format>/", download, name="batch-file"),
+    path("batches/<uuid:public_id>/reference/", reference, name="batch-reference"),
     path("payers/", include("payers.urls")),
     path("impact/<uuid:public_id>/", impact, name="impact"),
     path("impact/<uuid:public_id>/encounters/", impact_encounters, name="impact-encounters"),

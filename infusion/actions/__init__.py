@@ -4,6 +4,7 @@
 look-ups of `infusion.selectors`.
 """
 
+from infusion.actions.batches import make_batch, record_payer_reference, write_file
 from infusion.actions.chair import (
     Late,
     Ordered,
@@ -94,7 +95,9 @@ __all__ = [
     "keep_copy",
     "load_edits",
     "load_fees",
+    "make_batch",
     "place_order",
+    "record_payer_reference",
     "release",
     "return_to_nurse",
     "save_encounter",
@@ -112,4 +115,5 @@ __all__ = [
     "withdraw_fees",
     "work_on",
     "work_through",
+    "write_file",
 ]

@@ -44,6 +44,7 @@ DONE = {
     "encounter.hand_over": "handed it to billing",
     "encounter.return": "returned it to the nurse with a question",
     "encounter.approve": "approved it",
+    "encounter.claim": "said what its claim carries",
 }
 DISCARDED_UNITS = "discarded_units"
 

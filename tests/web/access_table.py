@@ -88,6 +88,12 @@ TABLE: dict[str, Cells] = {
     "orders": read(NURSES),
     "order-new": read_and_write(NURSES),
     "order-take-off": write(NURSES),
+    # Batches
+    "batches": read_and_write(DESK, BILLERS),
+    "batch": read(DESK),
+    "batch-write": write(BILLERS),
+    "batch-file": read(DESK),
+    "batch-reference": write(BILLERS),
     # What a claim needs
     "patient": read_and_write(STAFF),
     "coverage-add": read_and_write(DESK),

@@ -30,10 +30,12 @@ from infusion.actions import (
     approve,
     hand_to_billing,
     load_fees,
+    make_batch,
     return_to_nurse,
     save_encounter,
+    write_file,
 )
-from infusion.models import Clinic, Encounter, FeeSchedule, Judgement, User
+from infusion.models import Batch, Clinic, Encounter, FeeSchedule, Judgement, User
 from infusion.selectors import review_of
 from infusion.services.payment import Rate
 from payers.actions import Departure, draft_override, publish_override
@@ -133,6 +135,16 @@ def fee_schedule(house: House) -> FeeSchedule:
     return load_fees(by=house.people[ADMIN], clinic=house.clinic, fees=fees)
 
 
+def batch_of(house: House) -> Batch:
+    """What the house has approved, in a batch with a file. It feeds a billing system, so that claims lack nothing."""
+    Clinic.objects.filter(pk=house.clinic.pk).update(sends_claims=False)
+    batch = make_batch(
+        by=house.people[BILLING], clinic=house.clinic, client_id=uuid4(), encounters=[house.approved]
+    )  # fmt: skip
+    write_file(by=house.people[BILLING], batch=batch, format="csv")
+    return batch
+
+
 @pytest.fixture
 def claim_rows(house: House) -> dict[str, Any]:
     """What a claim of the house needs, by the first word of its pages' addresses."""
@@ -140,6 +152,7 @@ def claim_rows(house: House) -> dict[str, Any]:
     since = {"payer": house.with_billing.payer, "effective_from": date(2026, 1, 1), "effective_until": None}
     return {
         "patients": patient,
+        "batches": batch_of(house),
         "coverages": add_coverage(
             by=by, patient=patient, values={**since, "member_id": "1EG4TE5MK73", "relationship": "18"}
         ),
@@ -172,6 +185,7 @@ def values(
             "object_id": things[thing],
             "id": things[thing],
             "content_type_id": ContentType.objects.get_for_model(User).pk,
+            "format": "csv",
             "app_label": "infusion",
             "url": "nowhere",
         }

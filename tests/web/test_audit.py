@@ -43,7 +43,9 @@ from infusion.actions import (
     keep_copy,
     load_edits,
     load_fees,
+    make_batch,
     place_order,
+    record_payer_reference,
     release,
     return_to_nurse,
     save_encounter,
@@ -51,8 +53,10 @@ from infusion.actions import (
     tap,
     undo_tap,
     void,
+    warning_key,
     withdraw_edits,
     withdraw_fees,
+    write_file,
 )
 from infusion.actions.claim_data import shown_digest
 from infusion.actions.fees import NewFees
@@ -73,6 +77,7 @@ from infusion.edit_file import LimitRow
 from infusion.models import (
     Approval,
     Authorization,
+    BatchClaim,
     Clinic,
     Coverage,
     EditTable,
@@ -86,7 +91,7 @@ from infusion.models import (
     WorkingCopy,
 )
 from infusion.models.desk import SavedView, Selected, Selection
-from infusion.selectors import encounter_for, review_of
+from infusion.selectors import encounter_for, facts_of, review_of
 from infusion.services.findings import Finding
 from infusion.services.payment import Rate
 from payers.actions import Departure, add_payer, draft_override, identify_payer, publish_override, withdraw_override
@@ -184,6 +189,36 @@ def a_view(house: House) -> SavedView:
     return view or save_view(by=house.people[BILLING], name="Mine", query="view=all", shared=False)
 
 
+def sent(house: House) -> BatchClaim:
+    """A claim that has left: by the first call, and only found by the next ones."""
+    batch = make_batch(
+        by=house.people[BILLING], clinic=house.clinic, client_id=UUID(int=9), encounters=[another_approved(house)]
+    )  # fmt: skip
+    return batch.claims.get()
+
+
+def another_approved(house: House) -> Encounter:
+    """One more that was approved, so that the house's own is still to leave."""
+    Clinic.objects.filter(pk=house.clinic.pk).update(sends_claims=False)
+    by, client_id = house.people[BILLING], UUID(int=9)
+    found = Encounter.objects.filter(clinic=house.clinic, client_id=client_id).first()
+    if found is not None:
+        return found
+    like = encounter_for(by, house.approved.public_id)
+    assert like is not None
+    recorded = Recorded(
+        patient_reference="Sent1", payer=like.payer, date_of_service=like.date_of_service,
+        place_of_service=like.place_of_service, facts=facts_of(like),
+    )  # fmt: skip
+    nurse = house.people[NURSE]
+    found = save_encounter(by=nurse, clinic=house.clinic, client_id=client_id, recorded=recorded)
+    found = hand_to_billing(by=nurse, encounter=found, version=found.version)
+    review = review_of(found)
+    keys = [warning_key(finding) for finding in review.statement.warnings]
+    approve(by=by, encounter=found, version=found.version, content_hash=review.content_hash, acknowledged=keys)
+    return found
+
+
 def set_the_scene(house: House) -> None:
     """What the writes at the chair and at the desk begin with, so that a write itself is one action."""
     by, patient = house.people[BILLING], house.approved.patient
@@ -192,6 +227,7 @@ def set_the_scene(house: House) -> None:
     add_provider(by=by, clinic=house.clinic, values={"family_name": "Imai", "npi": "1234567893"})
     loaded(house)
     an_edit_table()
+    sent(house)
     placed(house, 1)
     begun(house, 2)
     tapped(house, 3)
@@ -333,6 +369,20 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
     "withdraw fees": (
         lambda house, rules, sarah: withdraw_fees(by=house.people[ADMIN], schedule=loaded(house), reason="Wrong."),
         ["fees.withdraw"],
+    ),
+    "make a batch": (
+        lambda house, rules, sarah: make_batch(
+            by=house.people[BILLING], clinic=house.clinic, client_id=uuid4(), encounters=[house.approved]
+        ),
+        ["batch.make"],
+    ),
+    "write a batch": (
+        lambda house, rules, sarah: write_file(by=house.people[BILLING], batch=sent(house).batch, format="csv"),
+        ["batch.write"],
+    ),
+    "record a payer's number": (
+        lambda house, rules, sarah: record_payer_reference(by=house.people[BILLING], claim=sent(house), number="7"),
+        ["claim.reference"],
     ),
     "correct a patient": (
         lambda house, rules, sarah: correct_patient(

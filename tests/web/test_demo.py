@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date
 from io import StringIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import time_machine
@@ -15,7 +16,9 @@ from django.test import RequestFactory
 from django.utils import timezone
 from pytest_django import Settings
 
+from infusion.actions import make_batch, write_file
 from infusion.audit import AuditEvent
+from infusion.batches import ready
 from infusion.chair_board import board_of
 from infusion.management.commands import calculate
 from infusion.models import Approval, Clinic, Encounter, User
@@ -98,11 +101,11 @@ def test_the_demo_shows_every_state(demo: str) -> None:
         "draft": 7, "with_billing": 4, "approved": 5,
     }  # fmt: skip
     assert riverside.filter(state="draft", questions__answered_at=None, questions__isnull=False).count() == 1
-    assert Approval.objects.count() == 5
+    assert Approval.objects.count() == 6
     blocked = [each for each in riverside.filter(state="draft") if review_of(each).statement.errors]
     assert [each.patient.reference for each in blocked if each.chair is None] == ["RIC-2041"]
     assert Clinic.objects.count() == 2
-    assert Encounter.objects.filter(clinic__name="Hillside Infusion").count() == 2
+    assert Encounter.objects.filter(clinic__name="Hillside Infusion").count() == 3
 
 
 def test_the_demos_chairs_are_in_use(db: None) -> None:
@@ -125,6 +128,15 @@ def test_the_thirty_minute_plan_counts_another_hour_sooner(demo: str) -> None:
     assert (row.parameter, row.value, row.status) == ("additional_hour_minimum_minutes", 30, "unverified")
     assert row.source_document == "Demo plan handbook"
     assert row.author != row.publisher
+
+
+def test_the_demos_claims_can_leave(demo: str) -> None:
+    for biller, format in (("billing", "837p"), ("billing2", "837i")):
+        by = User.objects.get(username=biller)
+        assert by.clinic is not None
+        chosen = list({each.encounter.pk: each.encounter for each in ready(by.clinic)}.values())
+        batch = make_batch(by=by, clinic=by.clinic, client_id=uuid4(), encounters=chosen)
+        assert bytes(write_file(by=by, batch=batch, format=format).content).startswith(b"ISA*")
 
 
 def test_a_second_start_adds_nothing(demo: str, django_assert_num_queries: Callable[..., Any]) -> None:

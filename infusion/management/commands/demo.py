@@ -31,6 +31,7 @@ from infusion.actions import (
     tap,
     warning_key,
 )
+from infusion.management.demo_claims import record_claim_data
 from infusion.management.demo_fees import load_demo_fees
 from infusion.management.demo_years import Year
 from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
@@ -45,6 +46,8 @@ from payers.shipped import load_shipped
 PASSWORD = "infusion-demo"  # noqa: S105  public, and refused where it could matter
 RIVERSIDE, HILLSIDE = "Riverside Infusion Center", "Hillside Infusion"
 CLINICS = {RIVERSIDE: "America/New_York", HILLSIDE: "America/Chicago"}
+# The setting and the place of service of a clinic that is no office.
+HOSPITAL = {HILLSIDE: {"setting": "hospital_outpatient", "place_of_service": "22"}}
 # Sign-in, role, clinic, first and last name, credentials.
 PEOPLE = (
     ("nurse", NURSE, RIVERSIDE, "L.", "Ames", "RN"),
@@ -152,6 +155,10 @@ VISITS = (
     ),
     Visit(HILLSIDE, "HI-310", "Ruth Calder", "medicare", 0, 95, (Given("J2323", 300, 300, 1, 0, None),), "draft"),
     Visit(HILLSIDE, "HI-287", "Edwin Marsh", "medicare", 1, 550, (Given("J1745", 300, 100, 3, 0, 121),), "handed"),
+    Visit(
+        HILLSIDE, "HI-295", "Nora Blum", "medicare", 2, 540,
+        (Given("J2350", 600, 300, 2, 0, 150, 0, None, OCREVUS),), "approved", "G35.A",
+    ),
 )  # fmt: skip
 
 
@@ -211,6 +218,8 @@ class Command(BaseCommand):
         with transaction.atomic():
             made = sum(1 for _ in self.missing())
             seat_today()
+            if made:
+                record_claim_data()
             for clinic in Clinic.objects.filter(name__in=CLINICS):
                 load_demo_fees(User.objects.filter(clinic=clinic, groups__name=ADMIN).first(), clinic)
         made += add_year(options["encounters"])
@@ -242,7 +251,9 @@ def add_year(count: int) -> int:
 
 
 def add_clinic(name: str, zone: str) -> Clinic:
-    clinic, new = Clinic.objects.get_or_create(name=name, defaults={"time_zone": zone, "drug": "J2350"})
+    clinic, new = Clinic.objects.get_or_create(
+        name=name, defaults={"time_zone": zone, "drug": "J2350", **HOSPITAL.get(name, {})}
+    )
     if new:
         audit.record(
             "clinic.add", by=None, subject="clinic", subject_id=clinic.pk, clinic_id=clinic.pk,
