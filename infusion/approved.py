@@ -14,7 +14,7 @@ from infusion.services import facts
 from infusion.services.findings import Finding, Severity
 from infusion.services.lines import Because, NdcQuantity, ServiceLine, Statement
 from infusion.services.wire import parse_encounter
-from payers.policy import PARAMETERS, Layer, Reading, Scope, jsonable
+from payers.policy import BASELINE, PARAMETERS, Layer, PayerPolicy, Reading, Scope, jsonable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,12 @@ def recorded_in(approval: Approval) -> facts.Encounter:
     """What was recorded when it was approved."""
     recorded = json.loads(approval.input)
     return parse_encounter(recorded, recorded["time_zone"]).encounter
+
+
+def policy_of(statement: Statement) -> PayerPolicy:
+    """The rules that an approval rests on, as far as it read them: the baseline and what departed from it."""
+    layers = [reading.layer for reading in statement.policy.values()]
+    return PayerPolicy((BASELINE, *sorted(layers, key=lambda layer: layer.name != BASELINE.name)))
 
 
 def _reading(document: Mapping[str, Any]) -> Reading:

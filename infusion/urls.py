@@ -3,6 +3,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from infusion.admin import people
 from infusion.views.batches import batch, batches, download, reference, write
+from infusion.views import desk
 from infusion.views.chairs import begin, chair, chairs
 from infusion.views.claim_checklist import checklist
 from infusion.views.claim_data import (
@@ -67,6 +68,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("encounters/<uuid:public_id>/review/", review, name="review"),
     path("encounters/<uuid:public_id>/review/approve/", approve, name="approve"),
     path("encounters/<uuid:public_id>/review/return/", send_back, name="return"),
+    path("encounters/<uuid:public_id>/review/hold/", desk.hold, name="hold"),
+    path("encounters/<uuid:public_id>/review/release/", desk.release, name="release"),
+    path("encounters/<uuid:public_id>/review/skip/", desk.skip, name="skip"),
+    path("encounters/<uuid:public_id>/review/end-skip/", desk.end_skip, name="end-skip"),
+    path("encounters/<uuid:public_id>/review/correct/", desk.correct, name="correct"),
+    path("encounters/<uuid:public_id>/review/void/", desk.void, name="void"),
+    path("encounters/<uuid:public_id>/review/payers/", desk.beside, name="review-payers"),
+    path("encounters/<uuid:public_id>/review/approvals/<int:number>/", desk.approval, name="approval"),
     path("chairs/", chairs, name="chairs"),
     path("chairs/orders/<uuid:public_id>/begin/", begin, name="order-begin"),
     path("encounters/<uuid:public_id>/live/", chair, name="chair"),

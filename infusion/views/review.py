@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -16,57 +15,35 @@ from django.views.decorators.http import require_POST, require_safe
 
 from infusion import actions
 from infusion.access import ADMIN, BILLING, allow, roles_of
-from infusion.approved import approved_content
-from infusion.audit import AuditEvent
+from infusion.approved import approved_content, policy_of
+from infusion.claim_review import claim_findings_of
 from infusion.documentation import checklist_of
-from infusion.late import late_words
 from infusion.models import Approval, Encounter, User
-from infusion.selectors import Review, encounter_for, review_of
+from infusion.selectors import Review, encounter_for, payers, review_of
 from infusion.services import facts
+from infusion.services.away import LineChange, changed_lines
 from infusion.services.calculate import calculate, shipped_reference
 from infusion.services.clock import length, running_periods, whole_minutes, zone_named
-from infusion.services.facts import ROUTES
 from infusion.services.findings import Finding
 from infusion.services.lines import Statement
 from infusion.services.words import counted, plain
 from infusion.timeline import Timeline, draw_timeline
 from infusion.views.expected import expected_view
-from infusion.views.few_words import ACKNOWLEDGED
-from infusion.views.home import DESK, Row, View, drug_label, drugs_of, row_of, strip, worklist_of
+from infusion.views.home import DESK, SEARCHES, Row, View, drug_label, drugs_of, row_of, strip, worklist_of
+from infusion.views.issues import Around, issues_of, plain_words
 from infusion.views.preview import Figure, LineView, line_view
-from infusion.worklist import ALL, APPROVED, ASKED, WITH_BILLING, Place
-from payers.policy import DISCARD_REASONS, PARAMETERS, SETTINGS, Reading, Rules
+from infusion.views.story import given_of, history_of
+from infusion.views.was_now import Past, answers_of, sent_views, was_now, will_be_sent
+from infusion.views.why import Told, whys_of
+from infusion.worklist import ALL, APPROVED, ASKED, WITH_BILLING, Listing, Place, listing_of
+from payers.policy import PARAMETERS, SETTINGS, PayerPolicy, Reading, Rules
 
 State = Encounter.State
-DONE = {
-    "encounter.add": "recorded the encounter",
-    "encounter.save": "changed the record",
-    "encounter.hand_over": "handed it to billing",
-    "encounter.return": "returned it to the nurse with a question",
-    "encounter.approve": "approved it",
-    "encounter.claim": "said what its claim carries",
-}
 DISCARDED_UNITS = "discarded_units"
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """A warning as its checkbox: what is wrong, in the rules' words, and what it costs."""
-
-    key: str
-    title: str
-    message: str
-    cost: str
-    parameter: str
-    checked: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """One administration as it was recorded, in words."""
-
-    name: str
-    facts: tuple[tuple[str, str], ...]
+REFUSED = {
+    "return": "Not returned", "hold": "Not put on hold", "release": "Not released", "skip": "Not skipped",
+    "correct": "Not taken up", "void": "Not made void",
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -81,21 +58,28 @@ class Shown:
     lines: list[LineView] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     timeline: Timeline | None = None
+    names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> PayerPolicy:
+        """The rules it is read under: those known now, or those that the approval rests on."""
+        return self.review.policy if self.review else policy_of(self.statement)
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What someone sent and was refused, so that nothing of it is lost."""
+    """What someone sent and was refused, so that nothing of it is lost. `fold` is the form it was sent from."""
 
     refusal: str = ""
     acknowledged: frozenset[str] = frozenset()
-    question: str | None = None
+    fold: str = ""
+    text: str = ""
+    about: str = ""
     status: int = 200
 
     @property
-    def asked(self) -> bool:
-        """Whether it was the question that was refused."""
-        return self.question is not None
+    def title(self) -> str:
+        return REFUSED.get(self.fold.split("-")[0], "Not approved")
 
 
 @require_safe
@@ -124,14 +108,17 @@ def approve(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_POST
 @allow(BILLING)
 def send_back(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Return the encounter to the nurse with a question."""
-    question = request.POST.get("question", "")
+    """Return the encounter to the nurse with a question, about one administration or all of it."""
+    question, about = request.POST.get("question", ""), request.POST.get("about", "")
 
     def write(encounter: Encounter) -> str:
-        actions.return_to_nurse(by=person(request), encounter=encounter, version=version_of(request), question=question)
+        actions.return_to_nurse(
+            by=person(request), encounter=encounter, version=version_of(request), question=question,
+            administration=int(about) if about.isdecimal() and about.isascii() and len(about) < 4 else None,
+        )  # fmt: skip
         return f"{encounter.patient.reference} is back with the nurse, together with your question."
 
-    return tried(request, public_id, write, Tried(question=question))
+    return tried(request, public_id, write, Tried(fold="return", text=question, about=about))
 
 
 def tried(request: HttpRequest, public_id: UUID, write: Callable[[Encounter], str], sent: Tried) -> HttpResponse:
@@ -141,8 +128,7 @@ def tried(request: HttpRequest, public_id: UUID, write: Callable[[Encounter], st
         messages.success(request, write(encounter))
     except actions.Refused as refused:
         status = 409 if isinstance(refused, actions.Stale) else 422
-        again = Tried(str(refused), sent.acknowledged, sent.question, status)
-        return page(request, found(request, public_id), again)
+        return page(request, found(request, public_id), replace(sent, refusal=str(refused), status=status))
     return HttpResponseRedirect(f"{reverse('review', args=[public_id])}?view={view_of(request, encounter)}")
 
 
@@ -176,8 +162,10 @@ def view_of(request: HttpRequest, encounter: Encounter) -> str:
 
 def page(request: HttpRequest, encounter: Encounter, sent: Tried) -> HttpResponse:
     shown = shown_of(encounter)
-    acknowledgements = acknowledgements_of(shown, sent.acknowledged)
-    may_decide = BILLING in roles_of(request.user)
+    issues = issues_of(findings_of(encounter, shown), around_of(encounter, shown, sent.acknowledged))
+    acknowledgements = [each for each in issues if each.to_acknowledge] if shown.review else []
+    billing = BILLING in roles_of(request.user)
+    past = Past.of(encounter)
     context = {
         "encounter": encounter,
         "patient": encounter.patient,
@@ -186,14 +174,25 @@ def page(request: HttpRequest, encounter: Encounter, sent: Tried) -> HttpRespons
         "zone": encounter.clinic.time_zone,
         "shown": shown,
         "preview": shown,
+        "whys": whys_of(told_of(encounter, shown)),
         "errors": shown.statement.errors,
         "told": [finding for finding in shown.statement.findings if finding.severity == "info"],
+        "issues": [each for each in issues if each.skip is None and each.weight != "info"],
+        "skipped": [each for each in issues if each.skip is not None],
         "acknowledgements": acknowledgements,
         "left": sum(not each.checked for each in acknowledgements),
-        "may_decide": may_decide and encounter.state == State.WITH_BILLING,
+        "is_billing": billing,
+        "may_decide": billing and encounter.state == State.WITH_BILLING,
+        "hold": encounter.holds.filter(released_at__isnull=True).select_related("placed_by").first(),
         "given": [given_of(each, encounter) for each in shown.facts.administrations],
         "documentation": checklist_of(encounter, shown.facts),
-        "questions": encounter.questions.all(),
+        "answers": answers_of(encounter),
+        "correction": past.open_correction,
+        "was_now": was_now(encounter, past, shown.facts, shown.statement),
+        "approvals": past.approvals,
+        "claims": sent_views(past.claims),
+        "will_be_sent": will_be_sent(encounter, past),
+        "payers": payers().exclude(pk=encounter.payer_id) if billing and encounter.state == State.APPROVED else (),
         "expected": expected_view(encounter, shown.statement),
         "history": history_of(encounter),
         "rules_url": reverse("payers:detail", args=[encounter.payer.slug]),
@@ -203,31 +202,65 @@ def page(request: HttpRequest, encounter: Encounter, sent: Tried) -> HttpRespons
     return render(request, "infusion/review/page.html", context, status=sent.status)
 
 
+def findings_of(encounter: Encounter, shown: Shown) -> list[Finding]:
+    """What the rules found in the record, and what would send the claim back."""
+    review = shown.review or Review(shown.facts, shown.policy, shown.statement)
+    return [*shown.statement.findings, *claim_findings_of(encounter, review)]
+
+
+def around_of(encounter: Encounter, shown: Shown, checked: frozenset[str]) -> Around:
+    def in_words(finding: Finding) -> tuple[str, str, str]:
+        reading = unverified_reading(finding, shown.statement)
+        if reading is None:
+            return plain_words(finding)
+        title = f"the rule on {in_sentence(reading)} is unverified"
+        return title, without_rule(shown.review, reading) if shown.review else "", reading.name
+
+    return Around(encounter, shown.names, shipped_reference(), in_words, checked)
+
+
+def told_of(encounter: Encounter, shown: Shown) -> Told:
+    return Told(
+        shown.facts, shown.statement, shown.policy, shown.rules, shown.names, zone_named(encounter.clinic.time_zone)
+    )
+
+
 def surroundings(request: HttpRequest, encounter: Encounter) -> dict[str, object]:
     """The strip above the page: the lists, the neighbours, and the film of those around."""
-    worklist, name = worklist_of(person(request)), view_of(request, encounter)
-    place: Place = worklist.place(encounter, name)
-    film: list[Row] = [row_of(item, name, frozenset()) for item in worklist.named(place.film)]
+    worklist, name = worklist_of(person(request), request.session.get(SEARCHES)), view_of(request, encounter)
+    asked = listing_of(request.GET, DESK, worklist.today)
+    listing = asked if request.GET.get("view") == name else Listing(name, {})
+    place: Place = worklist.place(encounter, listing)
+    film: list[Row] = [row_of(item, listing, frozenset()) for item in worklist.named(place.film)]
     views: list[View] = strip(worklist, DESK, name)
-    return {"view": name, "views": views, "place": place, "film": film}
+    return {"view": name, "listing": listing, "views": views, "place": place, "film": film}
 
 
 def shown_of(encounter: Encounter) -> Shown:
     """The stored approval where there is one; else the lines under the rules known now."""
-    if encounter.state == State.APPROVED:
-        approval = encounter.approvals.select_related("approved_by").latest("encounter_version")
-        content = approved_content(approval)
-        shown = Shown(content.facts, content.statement, approval=approval)
+    if encounter.state in (State.APPROVED, State.VOID):
+        shown = approved_as(encounter.approvals.select_related("approved_by").latest("encounter_version"))
     else:
         review = review_of(encounter)
         on = review.statement.date_of_service
         rules = review.policy.on(on, encounter.setting) if on else None
         shown = Shown(review.facts, review.statement, rules=rules, review=review)
+    return drawn(shown, encounter)
+
+
+def approved_as(approval: Approval) -> Shown:
+    """What an approval covers, as it was."""
+    content = approved_content(approval)
+    return Shown(content.facts, content.statement, approval=approval)
+
+
+def drawn(shown: Shown, encounter: Encounter) -> Shown:
+    """The same with its lines, figures and time line."""
     reference = shipped_reference()
     shown.lines = [line_view(line, reference, shown.rules) for line in shown.statement.lines]
     shown.figures = figures_of(shown.facts, shown.statement)
-    names = {each.id: drug_label(each.route, each.drug, encounter) for each in shown.facts.administrations}
-    shown.timeline = draw_timeline(shown.facts, names, shown.statement)
+    shown.names = {each.id: drug_label(each.route, each.drug, encounter) for each in shown.facts.administrations}
+    shown.timeline = draw_timeline(shown.facts, shown.names, shown.statement)
     return shown
 
 
@@ -260,24 +293,6 @@ def figures_of(recorded: facts.Encounter, statement: Statement) -> list[Figure]:
 # What has to be acknowledged ----------------------------------------------------------------------------------------
 
 
-def acknowledgements_of(shown: Shown, checked: Iterable[str]) -> list[Acknowledgement]:
-    """One checkbox for each warning; nothing once it is approved."""
-    if shown.review is None:
-        return []
-    return [acknowledgement(finding, shown.review, frozenset(checked)) for finding in shown.statement.warnings]
-
-
-def acknowledgement(finding: Finding, review: Review, checked: frozenset[str]) -> Acknowledgement:
-    title, cost = ACKNOWLEDGED.get(finding.code, ("", ""))
-    reading = unverified_reading(finding, review.statement)
-    if reading is not None:
-        title, cost = f"the rule on {in_sentence(reading)} is unverified", without_rule(review, reading)
-    key = actions.warning_key(finding)
-    return Acknowledgement(
-        key, title or "a warning", finding.message, cost, reading.name if reading else "", key in checked
-    )
-
-
 def in_sentence(reading: Reading) -> str:
     """A parameter's name inside a sentence: "discarded drug", "NDC on every drug line"."""
     label = PARAMETERS[reading.name].label
@@ -295,93 +310,21 @@ def unverified_reading(finding: Finding, statement: Statement) -> Reading | None
 def without_rule(review: Review, reading: Reading) -> str:
     """What the lines would be if a rule did not hold."""
     other = calculate(review.facts, review.policy.without(reading.layer), shipped_reference())
-    differences = units_apart(units_of(review.statement), units_of(other))
+    differences = units_apart(changed_lines(review.statement.lines, other.lines))
     if not differences:
         return "If it does not hold, the units and modifiers are the same."
     return f"If it does not hold: {'; '.join(differences)}."
 
 
-Units = Mapping[tuple[str, tuple[str, ...]], int]
-
-
-def units_of(statement: Statement) -> Units:
-    units: dict[tuple[str, tuple[str, ...]], int] = {}
-    for line in statement.lines:
-        units[line.code, line.modifiers] = units.get((line.code, line.modifiers), 0) + line.units
-    return units
-
-
-def units_apart(now: Units, otherwise: Units) -> list[str]:
+def units_apart(changes: Iterable[LineChange]) -> list[str]:
     """How one set of lines differs from another, line by line."""
     words = []
-    for key in {**now, **otherwise}:
-        name, here, there = " ".join((key[0], *key[1])), now.get(key, 0), otherwise.get(key, 0)
-        if here and there and here != there:
-            words.append(f"{name} has {counted(there, 'unit')} instead of {here}")
-        elif there and not here:
-            words.append(f"{name} with {counted(there, 'unit')} is missing here")
-        elif here and not there:
-            words.append(f"{name} with {counted(here, 'unit')} falls away")
+    for change in changes:
+        name = " ".join((change.code, *change.modifiers))
+        if change.was and change.now:
+            words.append(f"{name} has {counted(change.now, 'unit')} instead of {change.was}")
+        elif change.now:
+            words.append(f"{name} with {counted(change.now, 'unit')} is missing here")
+        else:
+            words.append(f"{name} with {counted(change.was, 'unit')} falls away")
     return words
-
-
-# The record and its story -------------------------------------------------------------------------------------------
-
-
-def given_of(each: facts.Administration, encounter: Encounter) -> Given:
-    """What was recorded of one administration, as rows of name and value."""
-    zone = zone_named(encounter.clinic.time_zone)
-
-    def clock(moment: datetime | None) -> str:
-        if moment is None:
-            return "not recorded"
-        local = moment.astimezone(zone)
-        day = "" if local.date() == encounter.date_of_service else f"{local:%B} {local.day}, "
-        return f"{day}{local:%H:%M}"
-
-    rows = [("Given as", ROUTES[each.route] + (f", access {each.access}" if each.access != "1" else ""))]
-    if each.start or each.stop:
-        rows.append(("Time", f"{clock(each.start)} to {clock(each.stop)}"))
-    rows += [("Paused", f"{clock(pause.start)} to {clock(pause.stop)}") for pause in each.pauses]
-    amounts = (("Ordered", each.ordered), ("Given", each.administered))
-    rows += [(name, f"{plain(amount)} mg") for name, amount in amounts if amount is not None]
-    rows += [("Vials", vial_words(vial)) for vial in each.vials]
-    rows += [
-        ("Discarded", f"{plain(discard.amount)} mg: {DISCARD_REASONS[discard.reason].lower()}")
-        for discard in each.discards
-    ]
-    late = {f"a{row.position + 1}": late_words(row, zone) for row in encounter.administrations.all()}.get(each.id)
-    if late:
-        rows.append(("Entered late", late))
-    return Given(drug_label(each.route, each.drug, encounter), tuple(rows))
-
-
-def vial_words(vial: facts.Vial) -> str:
-    """Opened vials with what is known of them: "2 of 300 mg, NDC 50242-150-01, lot L7"."""
-    parts = [f"{vial.count} of {plain(vial.amount)} mg"]
-    parts += [f"NDC {vial.ndc}"] if vial.ndc else []
-    parts += [f"lot {vial.lot}"] if vial.lot else []
-    parts += [f"expires {vial.expires:%Y-%m-%d}"] if vial.expires else []
-    return ", ".join(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Deed:
-    """One row of the story: who did what, when."""
-
-    at: datetime
-    who: str
-    what: str
-
-
-def history_of(encounter: Encounter) -> list[Deed]:
-    """Who did what, from the audit, without the documents it keeps."""
-    events = (
-        AuditEvent.objects.filter(subject="encounter", subject_id=str(encounter.public_id))
-        .select_related("by")
-        .defer("before", "after")
-    )
-    return [
-        Deed(event.at, event.by.signature if event.by else "The program", DONE.get(event.action, event.action))
-        for event in events
-    ]

@@ -177,10 +177,12 @@ def values(
         things["group"] = Group.objects.get(name=NURSE).pk
         thing = next((each for each in things if f"/{each}/" in route.path or f"_{each}_" in route.name), "user")
         fees = route.path.startswith("fees/")
-        row = claim_rows.get(route.path.partition("/")[0], house.with_billing)
+        ours = house.approved if route.name == "approval" else house.with_billing
+        row = claim_rows.get(route.path.partition("/")[0], ours)
         return {
             "public_id": rules["published"].public_id if payer else fee_schedule.public_id if fees else row.public_id,
             "slug": rules["published"].payer.slug,
+            "number": 1,
             "parameter": rules["published"].parameter,
             "object_id": things[thing],
             "id": things[thing],

@@ -39,7 +39,8 @@ def asked_by_neighbours(house: House, next_door: House) -> Iterator[tuple[str, i
         for route in OF_AN_ENCOUNTER:
             for method, roles in TABLE[route.name].items():
                 for encounter in house.encounters if role in roles else ():
-                    reply = getattr(client, method.lower())(route.address({"public_id": encounter.public_id}))
+                    address = route.address({"public_id": encounter.public_id, "number": 1})
+                    reply = getattr(client, method.lower())(address)
                     yield f"{method} {route.name} as {role}", reply.status_code
 
 
