@@ -27,7 +27,9 @@ EARLIEST, LATEST = 1990, 2100
 TAKEN_SLUGS = ("add", "pack")
 LARGEST_PACK = 1_000_000
 UNITS = {"minutes": "minutes", "prior_authorization_dose_limit": "mg", "maximum_claim_charge": "dollars",
-         "maximum_units_per_line": "units"}  # fmt: skip
+         "maximum_units_per_line": "units", "maximum_units_per_dose": "units", "maximum_units_per_period": "units",
+         "units_period_months": "months", "minimum_days_between_doses": "days",
+         "home_per_diem_units": "units"}  # fmt: skip
 NOTHING = {"count": "No limit", "amount": "No limit", "codes": "Any diagnosis", "choices": "None of these",
            "text": "Nothing"}  # fmt: skip
 
