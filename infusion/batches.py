@@ -209,7 +209,8 @@ def candidates_of(
     kind = Frequency.ORIGINAL if last is None else Frequency.REPLACEMENT
     claim = claim_of(encounter, content, charges, kind, last)
     approval = newest_approval(encounter)
-    yield candidate(encounter, kind, approval, encounter.payer, last, claim, findings, held, sender)
+    found = candidate(encounter, kind, approval, encounter.payer, last, claim, findings, held, sender)
+    yield replace(found, missing=(*found.missing, *of_another_day(content.statement, claim)))
 
 
 def candidate(
@@ -237,6 +238,17 @@ def lacking(encounter: Encounter, claim: Claim, sender: Sender) -> Iterable[Miss
             yield Missing(item=item, where="coverage")
         else:
             yield each
+
+
+def of_another_day(statement: Statement, claim: Claim) -> Iterable[Missing]:
+    """The lines of a night that have a day of their own, which a claim here has no place for."""
+    for line in statement.lines:
+        if line.date_of_service not in (None, claim.date_of_service):
+            item = (
+                f"{line.code} is of {day_in_words(line.date_of_service)} and the claim of "
+                f"{day_in_words(claim.date_of_service)}. Hold it, and enter this claim with both days by hand."
+            )
+            yield Missing(item=item, where="encounter")
 
 
 def without_reference(claim: Claim) -> str:

@@ -24,6 +24,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from infusion import batches
 from infusion.access import ADMIN, BILLING
 from infusion.actions import (
     NewFees,
@@ -43,9 +44,11 @@ from infusion.actions import (
     warning_key,
     write_file,
 )
+from infusion.approved import Approved
 from infusion.audit import AuditEvent
 from infusion.batches import Standing, content_of, ready, standing_of, waiting
 from infusion.models import (
+    Approval,
     Batch,
     BatchClaim,
     BatchFile,
@@ -303,6 +306,26 @@ def test_an_error_of_the_claim_keeps_it_back_until_it_is_set_aside(site: Site) -
     assert all(not each.candidates[0].findings for each in site.standing())
 
 
+def test_a_line_of_another_day_waits(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim has one day here; a line of another would leave under the wrong one."""
+    encounter = site.approved()
+    read = batches.approved_content
+
+    def of_a_night(approval: Approval) -> Approved:
+        content = read(approval)
+        first, *others = content.statement.lines
+        lines = (replace(first, date_of_service=date(2026, 3, 11)), *others)
+        return Approved(content.facts, replace(content.statement, lines=lines))
+
+    monkeypatch.setattr(batches, "approved_content", of_a_night)
+    assert site.lacks() == [
+        "96365 is of March 11, 2026 and the claim of March 10, 2026. Hold it, and enter this claim with both days by "
+        "hand."
+    ]
+    with pytest.raises(Refused):
+        site.batch(encounter)
+
+
 # Corrections, payers, voids -------------------------------------------------------------------------------------------
 
 
@@ -341,13 +364,13 @@ def test_a_correction_is_credited_and_charged_anew_in_the_next_batch_and_nothing
 
 def test_a_correction_of_a_correction_credits_the_newest(site: Site) -> None:
     encounter = site.approved()
-    batches = [site.batch(encounter)]
+    sent = [site.batch(encounter)]
     stop = site.sarah.facts.administrations[0].stop
     assert stop is not None
     for hours in (1, 2):
-        site.numbered(batches[-1], f"ICN-{hours}")
-        batches.append(site.batch(site.corrected(encounter, stop=stop + timedelta(hours=hours))))
-    last = content_of(batches[-1].claims.get())
+        site.numbered(sent[-1], f"ICN-{hours}")
+        sent.append(site.batch(site.corrected(encounter, stop=stop + timedelta(hours=hours))))
+    last = content_of(sent[-1].claims.get())
     assert [line.units for line in last.credits] == [1, 2, 600]
     assert [line.units for line in last.charges] == [1, 3, 600]
     assert last.original_reference == "ICN-2"
