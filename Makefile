@@ -1,10 +1,10 @@
-# make setup | run | test | test-postgres | ux | screenshots | coverage | lint | format | lock | clean
+# make setup | run | test | test-postgres | bench | ux | screenshots | coverage | lint | format | lock | clean
 # Everything made lies in .venv/ and in the ignored var/.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: setup run test test-postgres ux screenshots coverage lint format lock clean chromium
+.PHONY: setup run test test-postgres bench ux screenshots coverage lint format lock clean chromium
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -39,6 +39,11 @@ test: setup chromium
 # The same suite on a PostgreSQL that lives only as long as the command.
 test-postgres: setup chromium
 	@.ci/with-postgres $(BIN)/pytest $(PYTEST)
+
+# What a list of 10,000 encounters costs beside one of 100, and a day of billing worked on it by keyboard.
+bench: setup chromium
+	@$(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench
+	@WORKLIST_ENCOUNTERS=10000 $(BIN)/pytest -n 0 -s tests/browser/test_worklist.py -k by_keyboard
 
 # What using it takes, measured and written to docs/ux.md. A row that is short or missing fails.
 ux: setup chromium

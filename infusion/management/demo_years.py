@@ -134,7 +134,7 @@ class Year:
             patient = known.get(reference) or Patient(
                 clinic=self.clinic, reference=reference, name=f"{given} {family}", given_name=given,
                 family_name=family, birth_date=born, sex=self.random.choice("FM"),
-                public_id=uuid5(NAMESPACE_URL, f"demo/{reference}"),
+                public_id=self.id_of("patient", number),
             )  # fmt: skip
             payer = self.random.choices(self.payers, weights)[0]
             regimen = self.random.choices(REGIMENS, [each.share for each in REGIMENS])[0]
