@@ -1,10 +1,10 @@
-# make setup | run | test | test-postgres | bench | ux | screenshots | coverage | lint | format | lock | clean
+# make setup | run | test | test-postgres | prove | bench | ux | screenshots | coverage | lint | format | lock | clean
 # Everything made lies in .venv/ and in the ignored var/.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: setup run test test-postgres bench ux screenshots coverage lint format lock clean chromium
+.PHONY: setup run test test-postgres prove bench ux screenshots coverage lint format lock clean chromium
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -39,6 +39,17 @@ test: setup chromium
 # The same suite on a PostgreSQL that lives only as long as the command.
 test-postgres: setup chromium
 	@.ci/with-postgres $(BIN)/pytest $(PYTEST)
+
+# R01-R60 at full size, on SQLite and then on PostgreSQL where a row is about both, written to docs/proof.md.
+# What measures how long people wait runs alone. It takes hours; a row that is short or missing fails.
+PROVE := $(BIN)/pytest -o python_files='prove_*.py test_*.py'
+prove: export INFUSION_PROVE ?= 1
+prove: setup chromium
+	@rm -rf var/proof
+	@$(PROVE) -n 2 --dist loadfile -m 'not alone' --proof=var/proof/1.json tests/prove $$($(BIN)/python -m tests.prove.table suite) || true
+	@$(PROVE) -n 0 -m alone --proof=var/proof/2.json tests/prove || true
+	@.ci/with-postgres $(PROVE) -n 0 -m both --proof=var/proof/3.json tests/prove || true
+	@$(BIN)/python -m tests.prove.table docs/proof.md var/proof/1.json var/proof/2.json var/proof/3.json
 
 # What a list of 10,000 encounters costs beside one of 100, and a day of billing worked on it by keyboard.
 bench: setup chromium
