@@ -312,12 +312,13 @@ class EncounterEntry:
         self.issues += [Issue(part.add_prefix(name), str(messages[0])) for name, messages in part.errors.items()]
 
     def _place(
-        self, part: Part, name: str, words: str, day: date | None, after: Placed | None, *, insist: bool = True
-    ) -> Placed | None:
+        self, part: Part, name: str, words: str, day: date | None, after: Placed | None, *,
+        insist: bool = True, or_at: bool = False,
+    ) -> Placed | None:  # fmt: skip
         full, at = part.add_prefix(name), part.value(name)
         if at is None:
             return None
-        outcome = place(Slot(full, words, self.entries), at, day, self.around.zone, after, insist=insist)
+        outcome = place(Slot(full, words, self.entries), at, day, self.around.zone, after, insist=insist, or_at=or_at)
         self.echoes[full] = outcome.echo
         if outcome.problem:
             self.issues.append(Issue(full, outcome.problem))
@@ -351,7 +352,7 @@ class EncounterEntry:
         drug.stop = self._place(form, "stop", "Stop", day, drug.start)
         for pause in drug.pauses:
             words = f"Pause {pause.number}"
-            begin = self._place(pause.form, "start", f"{words} start", day, drug.start)
+            begin = self._place(pause.form, "start", f"{words} start", day, drug.start, or_at=True)
             end = self._place(pause.form, "stop", f"{words} stop", day, begin or drug.start)
             drug.pause_times.append((begin, end))
         self._check_rows(drug)

@@ -77,14 +77,20 @@ class Outcome:
 
 
 def place(
-    slot: Slot, at: TimeOfDay, day: date | None, zone: ZoneInfo, after: Placed | None = None, *, insist: bool = True
-) -> Outcome:
-    """The moment of a typed time. `after` is the time it follows; without `insist` an earlier one is only remarked."""
+    slot: Slot, at: TimeOfDay, day: date | None, zone: ZoneInfo, after: Placed | None = None, *,
+    insist: bool = True, or_at: bool = False,
+) -> Outcome:  # fmt: skip
+    """The moment of a typed time. `after` is the time it follows, or with `or_at` the earliest it can be; without
+    `insist` an earlier one is only remarked.
+    """
     on = after.day if after and insist else (day or SOME_DAY)
     dated = after.dated if after and insist else day is not None
     moved = False
     soft: tuple[Answer, ...] = ()
-    if after and _is_before(at, on, after, zone):
+    at_once = or_at and after is not None and at.minutes == after.at.minutes and not slot.chosen("day")
+    if slot.chosen("day") == "next" and not (after and insist):
+        on, moved = on + timedelta(days=1), True  # said of a start, which nothing else places
+    elif after and not at_once and _is_before(at, on, after, zone):
         if slot.chosen("day") == "next":
             on, moved = on + timedelta(days=1), True
         else:

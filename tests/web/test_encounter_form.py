@@ -245,6 +245,15 @@ def test_handing_over_again_answers_the_question(at_the_chair, nurse, biller, st
     assert (question.answer, question.answered_by) == ("11:50, by the pump.", nurse)
 
 
+def test_a_pause_may_begin_with_the_infusion_and_not_end_with_its_own_start(at_the_chair):
+    body = sent(d1__p1__start="0900", d1__p1__stop="0910")
+    assert at_the_chair.post(NEW, body).status_code == 302
+    [pause] = Encounter.objects.get().administrations.get().pauses.all()
+    assert (f"{pause.started_at:%H:%M}", f"{pause.stopped_at:%H:%M}") == ("13:00", "13:10")
+    refused = at_the_chair.post(NEW, sent(d1__p1__start="0900", d1__p1__stop="0900"))
+    assert [issue.field for issue in refused.context["issues"]] == ["d1-p1-stop"]
+
+
 # Once and only once --------------------------------------------------------------------------------------------------
 
 
