@@ -42,7 +42,7 @@ def test_pictures(enter: Callable[..., Page], live_server: Any) -> None:
     }  # fmt: skip
     FOLDER.mkdir(parents=True, exist_ok=True)
     page = enter(nurse)
-    page.clock.set_system_time(timezone.now())  # the tablet's clock is right
+    page.clock.install(time=timezone.now())  # the tablet's clock is the server's, and runs like it
     for name, path in pages.items():
         for width, most in WIDTHS.items():
             page.set_viewport_size({"width": width, "height": most})
@@ -50,6 +50,7 @@ def test_pictures(enter: Callable[..., Page], live_server: Any) -> None:
             assert reply is not None
             assert reply.ok, path
             page.evaluate("() => document.activeElement.blur()")
+            assert page.locator("#tablet:visible").count() == 0, f"{path}: the tablet's clock is wrong"
             height = min(page.evaluate(BARE), most)
             picture = FOLDER / f"{name}-{width}.png"
             page.screenshot(path=picture, clip={"x": 0, "y": 0, "width": width, "height": height})
