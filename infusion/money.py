@@ -59,14 +59,11 @@ def expected_of(encounter: Encounter, statement: Statement) -> Expected:
 
 def expected_of_many(clinic: Clinic, pairs: Sequence[tuple[Encounter, Statement]]) -> list[Expected]:
     """The same for a list of one clinic's encounters, in its order. Two queries, however long it is."""
-    days = [day_of(*pair) for pair in pairs]
+    days = {day for pair in pairs for day in days_of(*pair)}
     if not days:
         return []
     book = FeeBook(clinic, days)
-    return [
-        expected_payment(statement.lines, book.rates(encounter.payer_id, day))
-        for (encounter, statement), day in zip(pairs, days, strict=True)
-    ]
+    return [book.expected(*pair) for pair in pairs]
 
 
 def charges_for_many(clinic: Clinic, days: Iterable[date]) -> dict[date, dict[str, Fee]]:
@@ -81,12 +78,19 @@ def day_of(encounter: Encounter, statement: Statement) -> date:
     return statement.date_of_service or encounter.date_of_service
 
 
+def days_of(encounter: Encounter, statement: Statement) -> set[date]:
+    """Every day that a line is dated by: past midnight some carry another one."""
+    day = day_of(encounter, statement)
+    return {day, *(line.date_of_service or day for line in statement.lines)}
+
+
 class FeeBook:
     """The schedules of a clinic that hold on some days, with their fees, read once."""
 
     def __init__(self, clinic: Clinic, days: Iterable[date]) -> None:
         wanted = list(days)
         self.schedules = list(in_force(clinic, min(wanted), max(wanted)))
+        self._rates: dict[int, dict[str, Rate]] = {}
         self._fees: dict[int, dict[str, Fee]] = {schedule.pk: {} for schedule in self.schedules}
         for fee in Fee.objects.filter(schedule__in=self._fees):
             self._fees[fee.schedule_id][fee.code] = fee
@@ -100,7 +104,21 @@ class FeeBook:
         return self._fees[found.pk] if found else {}
 
     def rates(self, payer_id: int | None, on: date) -> Mapping[str, Rate]:
-        return {code: rate_of(fee) for code, fee in self.fees(payer_id, on).items()}
+        found = self.schedule(payer_id, on)
+        if found is None:
+            return {}
+        if found.pk not in self._rates:
+            self._rates[found.pk] = {code: rate_of(fee) for code, fee in self._fees[found.pk].items()}
+        return self._rates[found.pk]
+
+    def expected(self, encounter: Encounter, statement: Statement) -> Expected:
+        """What each line should bring on its own day."""
+        day = day_of(encounter, statement)
+        found = (
+            expected_payment([line], self.rates(encounter.payer_id, line.date_of_service or day))
+            for line in statement.lines
+        )
+        return Expected(tuple(each for one in found for each in one.lines))
 
 
 def holds(schedule: FeeSchedule, on: date) -> bool:

@@ -204,6 +204,8 @@ def fetched(sql: str, given: Sequence[Any]) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
-def day(value: date | str) -> date:
-    """SQLite hands a day over as a text."""
-    return date.fromisoformat(value[:10]) if isinstance(value, str) else value
+def day(value: datetime | date | str) -> date:
+    """The first day of a month, as SQLite hands it over, a text, or as PostgreSQL does, its first instant."""
+    if isinstance(value, str):
+        return date.fromisoformat(value[:10])
+    return value.date() if isinstance(value, datetime) else value

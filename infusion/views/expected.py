@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from infusion.models import Encounter, FeeSchedule
-from infusion.money import FeeBook, day_of
+from infusion.money import FeeBook, day_of, days_of
 from infusion.services.lines import Statement
-from infusion.services.payment import Expected, ExpectedLine, expected_payment
+from infusion.services.payment import Expected, ExpectedLine
 from infusion.services.words import counted, dollars
 
 
@@ -41,8 +41,8 @@ class ExpectedView:
 def expected_view(encounter: Encounter, statement: Statement) -> ExpectedView:
     """Under the payer's schedule on the date of service. Two queries."""
     day = day_of(encounter, statement)
-    book = FeeBook(encounter.clinic, [day])
-    found = expected_payment(statement.lines, book.rates(encounter.payer_id, day))
+    book = FeeBook(encounter.clinic, days_of(encounter, statement))
+    found = book.expected(encounter, statement)
     return ExpectedView(
         payer=encounter.payer.name,
         rows=tuple(expected_row(each) for each in found.lines),
