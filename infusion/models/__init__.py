@@ -14,6 +14,7 @@ from infusion.models.claims import (
     Provider,
 )
 from infusion.models.desk import Correction, Hold, Judgement, SavedView, Selected, Selection, Skip
+from infusion.models.drugs import DrugProposal, DrugRow
 from infusion.models.encounter import Administration, Discard, Encounter, Pause, Question, Vial
 from infusion.models.people import Clinic, Patient, User
 from infusion.models.tables import CodePair, EditTable, Fee, FeeSchedule, UnlikelyUnits
@@ -34,6 +35,8 @@ __all__ = [
     "Correction",
     "Coverage",
     "Discard",
+    "DrugProposal",
+    "DrugRow",
     "EditTable",
     "Encounter",
     "Fee",
