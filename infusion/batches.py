@@ -40,8 +40,8 @@ from infusion.exchange.claim import (
 from infusion.exchange.formats import FORMATS, Format
 from infusion.models import Approval, Batch, BatchClaim, Clinic, Coverage, Encounter, Fee, Patient, Provider
 from infusion.money import charges_for_many
+from infusion.reference_now import current_reference
 from infusion.selectors import Review, encounters_of
-from infusion.services.calculate import shipped_reference
 from infusion.services.facts import Administration
 from infusion.services.findings import Finding, Severity
 from infusion.services.lines import NdcQuantity, ServiceLine, Statement
@@ -412,7 +412,7 @@ def ndc_of(each: NdcQuantity, line: ServiceLine, content: Approved, on: date) ->
         sizes = {vial.amount for given in given_in(line, content) for vial in given.vials if is_of(vial.ndc, each.ndc)}
         strength = sizes.pop() if len(sizes) == 1 else None
     else:
-        drug = shipped_reference().drug(line.code, on)
+        drug = current_reference().drug(line.code, on)
         strength = drug.concentration if drug else None
     return Ndc(ndc=each.ndc, quantity=each.quantity, unit=each.unit, strength=strength)
 
@@ -438,7 +438,7 @@ def ndc_required(line: ServiceLine, statement: Statement) -> bool:
 
 def label_of(line: ServiceLine, on: date) -> str:
     """Our own short label of a code."""
-    reference = shipped_reference()
+    reference = current_reference()
     if line.code in reference.administration:
         return reference.administration[line.code].label
     rows = reference.drugs.get(line.code, ())

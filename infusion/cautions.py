@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infusion.models import Encounter, Patient
+from infusion.reference_now import current_reference
 from infusion.selectors import facts_of, past_doses
 from infusion.services import facts
 from infusion.services.label import cautions
-from infusion.services.reference import shipped_reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ def cautions_for(
     recorded: facts.Encounter, patient: Patient | None, except_for: Encounter | None = None
 ) -> list[CautionView]:
     """The label's cautions about an encounter, given or planned. `except_for` is the encounter itself as stored."""
-    sources = shipped_reference().sources
+    sources = current_reference().sources
     found = cautions(recorded, past_doses(patient, except_for))
     return [CautionView(each.message, sources[each.source].title, each.source) for each in found]
 

@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 from django.db.models import Prefetch, QuerySet
 
 from infusion.models import Administration, Chair, Clinic, Encounter, Order
+from infusion.reference_now import current_reference
 from infusion.services.clock import Period, length, merged, without
-from infusion.services.reference import in_force, shipped_reference
+from infusion.services.reference import in_force
 from infusion.services.words import plain
 from infusion.time_entry import date_in_words
 
@@ -156,14 +157,14 @@ def main_course(courses: Iterable[Course]) -> Course | None:
 
 def usual_minutes_of(row: Administration, on: date) -> int:
     """How long an infusion of this drug takes by its maker."""
-    drug = shipped_reference().drug(row.drug, on)
+    drug = current_reference().drug(row.drug, on)
     return drug.usual_minutes if drug and drug.usual_minutes else USUAL_MINUTES_OF_OTHERS
 
 
 def drug_name(route: str, code: str, on: date) -> str:
     if route == "hydration":
         return "Hydration"
-    rows = shipped_reference().drugs.get(code, ())
+    rows = current_reference().drugs.get(code, ())
     row = in_force(rows, on) or (rows[-1] if rows else None)
     return row.label if row else code[:1].upper() + code[1:] or "No drug yet"
 

@@ -24,8 +24,9 @@ from infusion.models import (
     UnlikelyUnits,
 )
 from infusion.money import FeeBook
+from infusion.reference_now import current_reference
 from infusion.selectors import Review, facts_of, with_record
-from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.calculate import calculate
 from infusion.services.claim_checks import Authorization as OnFile
 from infusion.services.claim_checks import ClaimContext, OtherVisit, Pair, UnitLimit, check_claim
 from infusion.services.claim_split import CENT
@@ -54,7 +55,7 @@ def claim_findings_of_many(reviewed: Iterable[Reviewed]) -> dict[int, tuple[Find
                 review.statement,
                 _day(encounter, review.statement),
                 review.policy.on(_day(encounter, review.statement), encounter.setting),
-                shipped_reference(),
+                current_reference(),
                 surroundings.context_of(encounter, review.statement),
             )
     return found
@@ -166,7 +167,7 @@ class Surroundings:
         if encounter.state == State.APPROVED and approvals:
             statement = approved_content(approvals[-1]).statement
         else:
-            statement = calculate(facts_of(encounter), self.policies[encounter.payer_id], shipped_reference())
+            statement = calculate(facts_of(encounter), self.policies[encounter.payer_id], current_reference())
         units: dict[str, int] = {}
         for line in statement.lines:
             units[line.code] = units.get(line.code, 0) + line.units

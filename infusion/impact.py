@@ -1,35 +1,42 @@
-"""What a change of a payer's rules would have done to past encounters. Nothing is written.
+"""What a change of a payer's rules, or of a drug, would have done to past encounters. Nothing is written.
 
-Each encounter is calculated under the policy as it is and as it would be; where the change is to a value that the
-first calculation never read, the second would be the same and is left out.
+Each encounter is calculated with the rules and tables as they are and as they would be; where the change is to a value
+that the first calculation never read, the second would be the same and is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 
 from infusion.approved import recorded_in
-from infusion.models import Approval, Clinic, Encounter
+from infusion.judgements import Policies, policies_of_payers
+from infusion.models import Approval, Clinic, DrugRow, Encounter
 from infusion.money import expected_of_many
+from infusion.reference_now import as_if, current_reference
 from infusion.selectors import encounters_of, facts_of, with_record
-from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.calculate import calculate
 from infusion.services.facts import Encounter as Record
 from infusion.services.lines import Statement
+from infusion.services.reference import Reference
 from payers.models import PolicyOverride
-from payers.policy import PayerPolicy
-from payers.whatif import policies
+from payers.policy import PayerPolicy, national_baseline
+from payers.whatif import HELD, policies
 
 PART = 500
 SAMPLES = 20
-# Telling that a rule is unverified is not what the rule does.
-NOT_AN_EFFECT = "policy.unverified"
+# Telling that a rule or a drug is unverified is not what it does.
+NOT_AN_EFFECT = frozenset({"policy.unverified", "reference.unverified"})
 LineKey = tuple[str, tuple[str, ...]]
+Pair = tuple[Statement, Statement]
+# Both answers to a record, where they differ.
+Answer = Callable[[Encounter, Record], Pair | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +118,71 @@ class Question:
     since: date | None
     until: date
     days: str
+    route = "impact"
+
+    @property
+    def id(self) -> UUID:
+        return self.override.public_id
+
+    @property
+    def about(self) -> str:
+        return f"encounters of {self.override.payer.name}"
 
     def encounters(self) -> list[int]:
         """The rows looked at, oldest first."""
-        mine = encounters_of(self.clinic).filter(payer=self.override.payer, date_of_service__lte=self.until)
-        if self.since is not None:
-            mine = mine.filter(date_of_service__gte=self.since)
-        states = (Encounter.State.WITH_BILLING, Encounter.State.APPROVED)
-        return list(mine.filter(state__in=states).order_by("pk").values_list("pk", flat=True))
+        return _rows(past_encounters(self).filter(payer=self.override.payer))
+
+    def answer(self) -> Answer:
+        """How each record is answered, with what is the same for all of them made ready once."""
+        now, then = policies(self.override, self.days)
+        return partial(_under_another_policy, now, then, self.override.parameter, current_reference())
 
 
-def forecast(question: Question) -> Forecast:
+@dataclass(frozen=True, slots=True)
+class DrugQuestion:
+    """The same of a drug: a draft published, or a published row withdrawn."""
+
+    row: DrugRow
+    clinic: Clinic
+    since: date | None
+    until: date
+    days: str
+    route = "drug-impact"
+
+    @property
+    def id(self) -> UUID:
+        return self.row.public_id
+
+    @property
+    def about(self) -> str:
+        return f"encounters with {self.row.code}"
+
+    def encounters(self) -> list[int]:
+        """The rows looked at, oldest first."""
+        return _rows(past_encounters(self).filter(administrations__drug=self.row.code))
+
+    def answer(self) -> Answer:
+        withdrawn = self.row.status != DrugRow.Status.DRAFT
+        then = as_if(self.row, held=self.days == HELD, withdrawn=withdrawn)
+        return partial(_with_another_drug, policies_of_payers(), current_reference(), then)
+
+
+AnyQuestion = Question | DrugQuestion
+
+
+def past_encounters(question: AnyQuestion) -> QuerySet[Encounter]:
+    """Those of the clinic and the days that billing has or had."""
+    mine = encounters_of(question.clinic).filter(date_of_service__lte=question.until)
+    if question.since is not None:
+        mine = mine.filter(date_of_service__gte=question.since)
+    return mine.filter(state__in=(Encounter.State.WITH_BILLING, Encounter.State.APPROVED))
+
+
+def _rows(encounters: QuerySet[Encounter]) -> list[int]:
+    return list(encounters.order_by("pk").values_list("pk", flat=True).distinct())
+
+
+def forecast(question: AnyQuestion) -> Forecast:
     """The whole answer at once."""
     found = Forecast()
     while True:
@@ -130,7 +191,7 @@ def forecast(question: Question) -> Forecast:
             return found
 
 
-def forecast_part(question: Question, so_far: Forecast, size: int = PART) -> Forecast:
+def forecast_part(question: AnyQuestion, so_far: Forecast, size: int = PART) -> Forecast:
     """The answer with the next encounters added."""
     rows = question.encounters()
     part = [pk for pk in rows if pk > so_far.after][:size]
@@ -141,20 +202,18 @@ def forecast_part(question: Question, so_far: Forecast, size: int = PART) -> For
     return so_far
 
 
-def all_changes(question: Question) -> Iterator[EncounterChange]:
+def all_changes(question: AnyQuestion) -> Iterator[EncounterChange]:
     """Every encounter that would change, oldest first."""
     rows = question.encounters()
     for first in range(0, len(rows), PART):
         yield from changes_of(question, rows[first : first + PART])
 
 
-def changes_of(question: Question, rows: Sequence[int]) -> list[EncounterChange]:
-    now, then = policies(question.override, question.days)
-    name = question.override.parameter
+def changes_of(question: AnyQuestion, rows: Sequence[int]) -> list[EncounterChange]:
+    answer = question.answer()
     touched = []
     for encounter in _encounters(rows):
-        record = _record(encounter)
-        pair = _pair(record, now, then, name)
+        pair = answer(encounter, _record(encounter))
         if pair is not None:
             touched.append((encounter, *pair))
     before = expected_of_many(question.clinic, [(encounter, one) for encounter, one, _ in touched])
@@ -182,12 +241,23 @@ def _record(encounter: Encounter) -> Record:
     return recorded_in(max(encounter.approvals.all(), key=lambda approval: approval.encounter_version))
 
 
-def _pair(record: Record, now: PayerPolicy, then: PayerPolicy, name: str) -> tuple[Statement, Statement] | None:
-    """Both answers, where they differ."""
-    one = calculate(record, now, shipped_reference())
+def _under_another_policy(
+    now: PayerPolicy, then: PayerPolicy, name: str, reference: Reference, encounter: Encounter, record: Record
+) -> Pair | None:
+    one = calculate(record, now, reference)
     if one.date_of_service is None or not _reads_it_differently(one, record, then, name):
         return None
-    other = calculate(record, then, shipped_reference())
+    return _where_they_differ(one, calculate(record, then, reference))
+
+
+def _with_another_drug(
+    policies: Policies, now: Reference, then: Reference, encounter: Encounter, record: Record
+) -> Pair | None:
+    policy = policies.get(encounter.payer_id) or national_baseline()
+    return _where_they_differ(calculate(record, policy, now), calculate(record, policy, then))
+
+
+def _where_they_differ(one: Statement, other: Statement) -> Pair | None:
     return None if _effect(one) == _effect(other) else (one, other)
 
 
@@ -200,7 +270,7 @@ def _reads_it_differently(one: Statement, record: Record, then: PayerPolicy, nam
 
 def _effect(statement: Statement) -> object:
     lines = [(line.code, line.modifiers, line.units, line.charge, line.ndcs) for line in statement.lines]
-    return lines, [finding for finding in statement.findings if finding.code != NOT_AN_EFFECT]
+    return lines, [finding for finding in statement.findings if finding.code not in NOT_AN_EFFECT]
 
 
 def _change(encounter: Encounter, one: Statement, other: Statement, more: Decimal | None) -> EncounterChange:
@@ -230,4 +300,4 @@ def _units(statement: Statement) -> dict[LineKey, int]:
 
 
 def _codes(statement: Statement) -> set[str]:
-    return {finding.code for finding in statement.findings if finding.code != NOT_AN_EFFECT}
+    return {finding.code for finding in statement.findings if finding.code not in NOT_AN_EFFECT}

@@ -20,9 +20,10 @@ from django.dispatch import receiver
 from infusion import audit
 from infusion.claim_review import claim_findings_of_many
 from infusion.models import Authorization, Clinic, Coverage, EditTable, Encounter, FeeSchedule, Judgement, Patient, Skip
+from infusion.reference_now import current_reference
 from infusion.selectors import Review, encounters_of, facts_of, with_record
 from infusion.services import calculate as rules
-from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.calculate import calculate
 from infusion.services.findings import Finding, Severity
 from infusion.skips import OF_A_CLAIM, unskipped
 from payers.models import Payer, PolicyOverride
@@ -54,7 +55,7 @@ def review_under(encounter: Encounter, policies: Policies) -> Review:
     """The encounter's lines and findings; `selectors.review_of` for many of them."""
     recorded = facts_of(encounter)
     policy = policies.get(encounter.payer_id) or national_baseline()
-    return Review(recorded, policy, calculate(recorded, policy, shipped_reference()))
+    return Review(recorded, policy, calculate(recorded, policy, current_reference()))
 
 
 # What a judgement rests on beside the record ------------------------------------------------------------------------
@@ -76,7 +77,7 @@ def rules_of(clinic: Clinic, policies: Policies) -> dict[int, str]:
     """By payer, a digest of all that a judgement rests on beside the record and the patient's own rows."""
     common = [
         program_digest(),
-        shipped_reference().version,
+        current_reference().version,
         Clinic.objects.filter(pk=clinic.pk).values().get(),
         list(clinic.providers.order_by("pk").values()),
         list(EditTable.objects.order_by("pk").values_list("pk", "withdrawn_at")),

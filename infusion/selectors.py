@@ -24,8 +24,9 @@ from infusion.models import (
     User,
     WorkingCopy,
 )
+from infusion.reference_now import current_reference
 from infusion.services import facts
-from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.calculate import calculate
 from infusion.services.label import PastDose
 from infusion.services.lines import Statement
 from infusion.services.wire import encounter_document, statement_document
@@ -245,11 +246,11 @@ def review_of(encounter: Encounter) -> Review:
     """The encounter's lines and findings under the rules known now."""
     recorded = facts_of(encounter)
     policy = policy_for(encounter.payer)
-    return Review(recorded, policy, calculate(recorded, policy, shipped_reference()))
+    return Review(recorded, policy, calculate(recorded, policy, current_reference()))
 
 
 def review_of_facts(recorded: facts.Encounter, payer: Payer | None) -> Review:
     """What is typed, read under a payer's rules before anything is saved."""
     policy = policy_for(payer) if payer else PayerPolicy()
     recorded = replace(recorded, id="")
-    return Review(recorded, policy, calculate(recorded, policy, shipped_reference()))
+    return Review(recorded, policy, calculate(recorded, policy, current_reference()))

@@ -21,7 +21,8 @@ from infusion.forms.patient import BirthDateField, WordsField
 from infusion.forms.record import MICROGRAM, TOO_FINE
 from infusion.models import Authorization, Coverage, Provider
 from infusion.models.people import SEXES
-from infusion.services.reference import Drug, shipped_reference
+from infusion.reference_now import current_reference
+from infusion.services.reference import Drug
 from infusion.services.words import plain
 from infusion.time_entry import EntryProblem, plain_text
 from payers.forms import DayField, PageForm
@@ -285,7 +286,7 @@ class AuthorizationForm(RowForm):
         self.payers = payers
         choose(self, "payer", {"": "Choose the payer", **{slug: payer.name for slug, payer in payers.items()}})
         drug = cast(DrugField, self.fields["drug"])
-        drug.reference, drug.on, drug.advice = shipped_reference(), today, "Choose one of the list, or enter its code."
+        drug.reference, drug.on, drug.advice = current_reference(), today, "Choose one of the list, or enter its code."
         row = kwargs.get("row")
         if isinstance(row, Authorization):
             self.initial["dose_limit"] = "" if row.dose_limit is None else plain(row.dose_limit)

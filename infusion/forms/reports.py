@@ -8,8 +8,8 @@ from typing import Any
 
 from django import forms
 
+from infusion.reference_now import current_reference
 from infusion.reports import MOST_MONTHS, month_after, months_between
-from infusion.services.reference import shipped_reference
 from payers.forms import DayField, PageForm
 from payers.models import Payer
 
@@ -26,7 +26,7 @@ class ReportForm(PageForm):
         begin = {"first": month_after(today, 1 - MONTHS_AT_FIRST).isoformat(), "last": today.isoformat()}
         super().__init__({**begin, **{name: value for name, value in data.items() if value}})
         payers = [(payer.slug, payer.name) for payer in Payer.objects.all()]
-        rows = shipped_reference().drugs.values()
+        rows = current_reference().drugs.values()
         drugs = sorted((row[-1].label + f" ({row[-1].code})", row[-1].code) for row in rows)
         self.fields["payer"] = choice("Payer", [("", "All payers"), *payers])
         self.fields["drug"] = choice("Drug", [("", "All drugs"), *((code, name) for name, code in drugs)])

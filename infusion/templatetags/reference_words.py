@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from infusion.services.reference import shipped_reference
+from infusion.reference_now import current_reference
 
 register = template.Library()
 
@@ -12,18 +12,18 @@ register = template.Library()
 @register.filter
 def drug_name(code: str) -> str:
     """The name of a drug code, or the code itself where the tables do not know it."""
-    rows = shipped_reference().drugs.get(code)
+    rows = current_reference().drugs.get(code)
     return rows[-1].label if rows else code
 
 
 @register.filter
 def source_title(key: str) -> str:
     """The title of a source, or nothing for a key that is not in the tables."""
-    source = shipped_reference().sources.get(key)
+    source = current_reference().sources.get(key)
     return source.title if source else ""
 
 
 @register.simple_tag
 def drugs_by_name() -> list[tuple[str, str]]:
     """Name and code of every drug in the tables, by name."""
-    return sorted((rows[-1].label, code) for code, rows in shipped_reference().drugs.items())
+    return sorted((rows[-1].label, code) for code, rows in current_reference().drugs.items())

@@ -28,6 +28,7 @@ from infusion.forms.claims import (
     WhoForm,
 )
 from infusion.models import Authorization, Clinic, Coverage, Encounter, Patient, Provider, User
+from infusion.reference_now import current_reference
 from infusion.selectors import (
     authorization_for,
     coverage_for,
@@ -37,7 +38,7 @@ from infusion.selectors import (
     provider_for,
     providers_of,
 )
-from infusion.services.reference import in_force, shipped_reference
+from infusion.services.reference import in_force
 from infusion.services.words import plain
 from infusion.views.home import clinic_today
 from infusion.views.review import person
@@ -124,7 +125,7 @@ def known_payers() -> dict[str, Payer]:
 
 def drug_names(request: HttpRequest) -> list[str]:
     today = clinic_today(clinic_of(request))
-    found = (in_force(rows, today) for rows in shipped_reference().drugs.values())
+    found = (in_force(rows, today) for rows in current_reference().drugs.values())
     return sorted({row.label for row in found if row})
 
 
@@ -165,7 +166,7 @@ def patient(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def drug_words(authorization: Authorization) -> str:
-    rows = shipped_reference().drugs.get(authorization.drug, ())
+    rows = current_reference().drugs.get(authorization.drug, ())
     row = in_force(rows, authorization.effective_from) or (rows[-1] if rows else None)
     return row.label if row else authorization.drug
 

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from infusion import actions
 from infusion.access import ADMIN, BILLING, allow
 from infusion.models import Encounter
+from infusion.reference_now import current_reference
 from infusion.selectors import payers
-from infusion.services.calculate import shipped_reference
 from infusion.services.findings import Finding
 from infusion.skips import finding_key
 from infusion.views.issues import Around, issues_of, plain_words
@@ -165,7 +165,7 @@ def approval(request: HttpRequest, public_id: UUID, number: int) -> HttpResponse
     if not 1 <= number <= len(approvals):
         raise Http404
     shown = drawn(approved_as(approvals[number - 1]), encounter)
-    around = Around(encounter, shown.names, shipped_reference(), plain_words, frozenset())
+    around = Around(encounter, shown.names, current_reference(), plain_words, frozenset())
     context = {
         **heading_of(encounter),
         "heading": drugs_of_facts(shown.facts, encounter),

@@ -34,9 +34,9 @@ from infusion.forms.structure import SHOWN_ERRORS, Entries, TooMuch, act, known_
 from infusion.forms.times import Echo
 from infusion.late import entered_late
 from infusion.models import Clinic, Encounter, User, WorkingCopy
+from infusion.reference_now import current_reference
 from infusion.selectors import colleagues, encounter_for, encounters_of, facts_of, last_write, patient_named, payers
 from infusion.services import facts
-from infusion.services.reference import shipped_reference
 from infusion.time_entry import read_date
 from infusion.views.asked import ATTEST, Asked, answer_entries, asked, unanswered
 from infusion.views.preview import Preview, Remark, issues_of, preview_of
@@ -185,7 +185,7 @@ class Sheet:
 
 def read_entries(entries: Entries, clinic: Clinic, known: dict[str, Payer], policy: PayerPolicy) -> RecordEntry:
     names = {"": "Choose the payer", **{slug: payer.name for slug, payer in known.items()}}
-    around = Surroundings(shipped_reference(), clinic_now(clinic), names, policy, witnesses_of(clinic))
+    around = Surroundings(current_reference(), clinic_now(clinic), names, policy, witnesses_of(clinic))
     return RecordEntry(entries, around, partial(patient_named, clinic), asked_of(clinic))
 
 
@@ -234,7 +234,7 @@ def new_encounter(request: HttpRequest) -> HttpResponse:
     today = clinic_now(clinic).date()
     entries = {"setting": clinic.setting, "date": today.isoformat()}
     if clinic.drug:
-        entries["d1-drug"] = drug_text(clinic.drug, shipped_reference(), today)
+        entries["d1-drug"] = drug_text(clinic.drug, current_reference(), today)
     copy = taken_up(request, None)
     if copy is not None:
         return form_page(Sheet(request, clinic, copy.entries, copy.client_id, copy.version, copy=copy))
@@ -294,7 +294,7 @@ def sheet_of(request: HttpRequest, stored: Encounter) -> Sheet:
 
 def stored_entries(stored: Encounter) -> Entries:
     reasons = {f"a{row.position + 1}": row.late_reason for row in stored.administrations.all()}
-    entries = entries_of(facts_of(stored), shipped_reference(), reasons)
+    entries = entries_of(facts_of(stored), current_reference(), reasons)
     answers = {f"{FIELD_PREFIX}{item}": text for item, text in stored.documentation.items()}
     for row in stored.administrations.all():
         for discard in row.discards.all():
@@ -341,7 +341,7 @@ def typed_sheet(request: HttpRequest, stored: Encounter | None, action: str) -> 
         entries, focus = acted.entries, acted.focus
     said: dict[str, str] = {}
     if not is_live(request):
-        entries, scanned, said = take_scans(entries, shipped_reference(), day_typed(entries, clinic))
+        entries, scanned, said = take_scans(entries, current_reference(), day_typed(entries, clinic))
         focus = scanned or focus
     client_id, version = request.POST.get("client_id", ""), request.POST.get("version", "")
     try:

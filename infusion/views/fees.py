@@ -25,8 +25,9 @@ from infusion.fee_file import MOST_BYTES, UnreadableFile, read_fee_file
 from infusion.forms.fees import OWN, FeeFileForm, FeesOnForm
 from infusion.models import Clinic, Fee, FeeSchedule
 from infusion.money import CHARGES, day_before, holds, rate_of, schedules_of
+from infusion.reference_now import current_reference
 from infusion.services.payment import Rate, standing_of
-from infusion.services.reference import in_force, shipped_reference
+from infusion.services.reference import in_force
 from infusion.services.words import counted, dollars
 from infusion.spreadsheet import spreadsheet_bytes
 from infusion.views.review import person
@@ -169,7 +170,7 @@ def fee_view(fee: Fee | Rate, on: date) -> FeeView:
 
 def code_label(code: str, on: date) -> str:
     """Our own short words for a code, as far as it is in the tables."""
-    reference = shipped_reference()
+    reference = current_reference()
     if code in reference.administration:
         return reference.administration[code].label
     rows = reference.drugs.get(code, ())

@@ -17,8 +17,9 @@ from django.views.decorators.http import require_safe
 
 from infusion.access import ADMIN, BILLING, NURSE, allow, roles_of
 from infusion.models import Clinic, Encounter, Judgement, SavedView, User
+from infusion.reference_now import current_reference
 from infusion.selectors import encounters_of
-from infusion.services.reference import in_force, shipped_reference
+from infusion.services.reference import in_force
 from infusion.services.words import counted
 from infusion.views.few_words import ACKNOWLEDGED, LACKS
 from infusion.worklist import (
@@ -285,7 +286,7 @@ def finding_label(code: str) -> str:
 
 
 def drug_name(code: str) -> str:
-    rows = shipped_reference().drugs.get(code, ())
+    rows = current_reference().drugs.get(code, ())
     return rows[-1].label if rows else "No drug of the table"
 
 
@@ -412,6 +413,6 @@ def drugs_of(encounter: Encounter) -> str:
 def drug_label(route: str, code: str, encounter: Encounter) -> str:
     if route == "hydration":
         return "Hydration"
-    rows = shipped_reference().drugs.get(code, ())
+    rows = current_reference().drugs.get(code, ())
     row = in_force(rows, encounter.date_of_service) or (rows[-1] if rows else None)
     return row.label if row else code or "No drug yet"

@@ -1,4 +1,4 @@
-"""What a change of a payer's rules would have done: part by part while someone waits, as a list, and as a file."""
+"""What a change of a rule or of a drug would have done: part by part while someone waits, as a list, and as a file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,17 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from infusion.access import ADMIN, allow
-from infusion.impact import EncounterChange, Forecast, LineChange, Question, all_changes, forecast_part
-from infusion.models import Clinic, User
+from infusion.impact import (
+    AnyQuestion,
+    DrugQuestion,
+    EncounterChange,
+    Forecast,
+    LineChange,
+    Question,
+    all_changes,
+    forecast_part,
+)
+from infusion.models import Clinic, DrugRow, User
 from infusion.selectors import encounters_of
 from infusion.services.words import dollars
 from infusion.views.home import clinic_today
@@ -46,7 +55,7 @@ class Shown:
     """A forecast in words."""
 
     forecast: Forecast
-    question: Question
+    question: AnyQuestion
 
     @property
     def share(self) -> int:
@@ -101,41 +110,53 @@ def signed(more: int) -> str:
     return f"+{more}" if more > 0 else f"−{-more}" if more < 0 else "0"
 
 
-def question_of(request: HttpRequest, public_id: UUID) -> Question:
+def question_of(request: HttpRequest, public_id: UUID, *, drug: bool) -> AnyQuestion:
     """The change and the days that the address names; what it does not name is the last 90 days, as if it had held."""
-    override = get_object_or_404(
-        PolicyOverride.objects.select_related("payer"), public_id=public_id, known_until__isnull=True
-    )
     user = request.user
     assert isinstance(user, User)  # noqa: S101  narrows the type; a role is only given with a clinic
     assert user.clinic is not None  # noqa: S101
     today = clinic_today(user.clinic)
     days = DATED if request.GET.get("days") == DATED else HELD
     since = None if request.GET.get("since") == "all" else today - timedelta(days=USUAL_DAYS)
+    if drug:
+        row = get_object_or_404(DrugRow, public_id=public_id, known_until__isnull=True)
+        return DrugQuestion(row=row, clinic=user.clinic, since=since, until=today, days=days)
+    overrides = PolicyOverride.objects.select_related("payer")
+    override = get_object_or_404(overrides, public_id=public_id, known_until__isnull=True)
     return Question(override=override, clinic=user.clinic, since=since, until=today, days=days)
 
 
-def address_of(question: Question, name: str, **more: str) -> str:
+def address_of(question: AnyQuestion, part: str = "", **more: str) -> str:
+    """The address of the question, or of a part of its answer."""
     asked = {"since": "all" if question.since is None else "", "days": DATED if question.days == DATED else "", **more}
     query = urlencode({key: value for key, value in asked.items() if value})
-    return reverse(name, args=[question.override.public_id]) + (f"?{query}" if query else "")
+    return reverse(f"{question.route}{part}", args=[question.id]) + (f"?{query}" if query else "")
+
+
+def asked_at(question: AnyQuestion) -> tuple[str, str, str]:
+    """The page on which the change is worked on, its name, and the part of the site that it belongs to."""
+    if isinstance(question, DrugQuestion):
+        return reverse("drug-row", args=[question.id]), f"{question.row.code}: the drug", "Drugs"
+    payer = question.override.payer
+    return reverse("payers:rule", args=[payer.slug, question.id]), f"{payer.name}: the rule", "Payers"
 
 
 @require_safe
 @allow(ADMIN)
-def impact(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def impact(request: HttpRequest, public_id: UUID, *, drug: bool = False) -> HttpResponse:
     """One part more of the answer. What was found so far comes along, signed; nothing is kept here."""
-    question = question_of(request, public_id)
+    question = question_of(request, public_id, drug=drug)
     found = forecast_part(question, taken_up(request.GET.get("so_far", "")))
     so_far = "" if found.done else signing.dumps(_plain(found), salt=SALT, compress=True)
     context = {
         "question": question,
+        "asked_at": asked_at(question),
         "shown": Shown(found, question),
-        "next": address_of(question, "impact", so_far=so_far) if so_far else "",
-        "all_url": address_of(question, "impact-encounters"),
-        "csv_url": address_of(question, "impact-file"),
-        "since_all_url": address_of(replace(question, since=None), "impact") if question.since else "",
-        "dated_url": address_of(replace(question, days=DATED), "impact") if question.days == HELD else "",
+        "next": address_of(question, so_far=so_far) if so_far else "",
+        "all_url": address_of(question, "-encounters"),
+        "csv_url": address_of(question, "-file"),
+        "since_all_url": address_of(replace(question, since=None)) if question.since else "",
+        "dated_url": address_of(replace(question, days=DATED)) if question.days == HELD else "",
     }
     template = "infusion/impact/_panel.html" if request.htmx else "infusion/impact/page.html"  # type: ignore[attr-defined]
     return render(request, template, context)
@@ -143,26 +164,28 @@ def impact(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @require_safe
 @allow(ADMIN)
-def impact_encounters(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def impact_encounters(request: HttpRequest, public_id: UUID, *, drug: bool = False) -> HttpResponse:
     """Every encounter that would change, page by page."""
-    question = question_of(request, public_id)
+    question = question_of(request, public_id, drug=drug)
     page = Paginator(list(all_changes(question)), ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
     context = {
         "question": question,
+        "asked_at": asked_at(question),
         "page": page,
         "rows": rows_of(list(page.object_list), question.clinic),
-        "csv_url": address_of(question, "impact-file"),
+        "csv_url": address_of(question, "-file"),
+        "question_url": address_of(question),
     }
     return render(request, "infusion/impact/encounters.html", context)
 
 
 @require_safe
 @allow(ADMIN)
-def impact_file(request: HttpRequest, public_id: UUID) -> StreamingHttpResponse:
+def impact_file(request: HttpRequest, public_id: UUID, *, drug: bool = False) -> StreamingHttpResponse:
     """The same list as CSV, a row for each line that would change."""
-    question = question_of(request, public_id)
+    question = question_of(request, public_id, drug=drug)
     response = StreamingHttpResponse(_rows_of_file(question), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="impact-{question.override.public_id}.csv"'
+    response["Content-Disposition"] = f'attachment; filename="impact-{question.id}.csv"'
     return response
 
 
@@ -173,7 +196,7 @@ class Echo:
         return row
 
 
-def _rows_of_file(question: Question) -> Iterator[str]:
+def _rows_of_file(question: AnyQuestion) -> Iterator[str]:
     writer = csv.writer(Echo())
     yield writer.writerow(("encounter", "date_of_service", "code", "modifiers", "units_now", "units_then"))
     for change in all_changes(question):

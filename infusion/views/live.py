@@ -29,11 +29,11 @@ from infusion.chair_board import (
 )
 from infusion.documentation import Checklist, checklist_of
 from infusion.models import Encounter, Tap, User
+from infusion.reference_now import current_reference
 from infusion.selectors import facts_of, review_of
 from infusion.services import facts
 from infusion.services.facts import ROUTES
 from infusion.services.findings import Finding
-from infusion.services.reference import shipped_reference
 from infusion.services.words import counted, plain
 from infusion.time_entry import TimeOfDay
 from infusion.timeline import Timeline, draw_timeline
@@ -348,7 +348,7 @@ class Live:
         return Dose(row.position, course.drug_and_dose, row.ordered, discarded, words, address)
 
     def _is_single_dose(self, course: Course, said: bool | None) -> bool:
-        drug = shipped_reference().drug(course.row.drug, self.encounter.date_of_service)
+        drug = current_reference().drug(course.row.drug, self.encounter.date_of_service)
         return said if said is not None else drug is None or drug.single_dose
 
     @property

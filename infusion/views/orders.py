@@ -25,8 +25,9 @@ from infusion.forms.stored import drug_text
 from infusion.forms.structure import Entries
 from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
 from infusion.premedication import ITEMS, USUAL
+from infusion.reference_now import current_reference
 from infusion.selectors import encounters_of, order_for, orders_of, patient_named, payers
-from infusion.services.reference import in_force, shipped_reference
+from infusion.services.reference import in_force
 from infusion.services.words import plain
 from infusion.time_entry import date_in_words
 from infusion.vials import Rows, as_text
@@ -68,7 +69,7 @@ class OrderSheet:
 
     def read(self) -> None:
         names = {"": "Choose the payer", **{slug: payer.name for slug, payer in self.payers.items()}}
-        around = Surroundings(shipped_reference(), clinic_now(self.clinic), names, national_baseline())
+        around = Surroundings(current_reference(), clinic_now(self.clinic), names, national_baseline())
         chairs = {key: chair.label for key, chair in self.chairs.items()}
         self.entry = OrderEntry(self.entries, around, chairs, partial(patient_named, self.clinic))
 
@@ -135,7 +136,7 @@ def orders(request: HttpRequest) -> HttpResponse:
 
 def row_of(order: Order, now: datetime) -> OrderRow:
     local = order.scheduled_at.astimezone(now.tzinfo)
-    rows = shipped_reference().drugs.get(order.drug, ())
+    rows = current_reference().drugs.get(order.drug, ())
     drug = in_force(rows, local.date())
     name = drug.label if drug else order.drug
     before = [ITEMS[key].label for key in order.premedication if key in ITEMS]
@@ -173,7 +174,7 @@ def new_order(request: HttpRequest) -> HttpResponse:
         today = clinic_now(clinic).date()
         entries = {"date": today.isoformat()}
         if clinic.drug:
-            entries["drug"] = drug_text(clinic.drug, shipped_reference(), today)
+            entries["drug"] = drug_text(clinic.drug, current_reference(), today)
         return form_page(OrderSheet(request, clinic, entries, uuid4(), focus="patient_reference"))
     sheet = typed_sheet(request, clinic)
     action = pressed(request, request.POST)
@@ -240,7 +241,7 @@ def entries_of_order(order: Order) -> Entries:
     rows = tuple((Decimal(amount), int(count)) for amount, count in order.vials)
     return {
         "payer": order.payer.slug,
-        "drug": drug_text(order.drug, shipped_reference(), on),
+        "drug": drug_text(order.drug, current_reference(), on),
         "ordered": plain(order.ordered),
         "route": order.route,
         "diagnosis": ", ".join(order.diagnoses),
@@ -262,7 +263,7 @@ def entries_of_visit(visit: Encounter) -> Entries:
     rows: Rows = tuple((vial.amount, vial.count) for vial in main.vials.all())
     return {
         "payer": visit.payer.slug,
-        "drug": drug_text(main.drug, shipped_reference(), visit.date_of_service),
+        "drug": drug_text(main.drug, current_reference(), visit.date_of_service),
         "ordered": plain(dose) if dose is not None else "",
         "route": main.route,
         "diagnosis": ", ".join(visit.diagnoses),

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from infusion.models import Encounter
+from infusion.reference_now import current_reference
 from infusion.selectors import payers
 from infusion.services import facts
 from infusion.services.away import LineKey, units_of
-from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.calculate import calculate
 from infusion.services.findings import Severity
 from infusion.services.lines import Statement
 from infusion.views.few_words import ACKNOWLEDGED
@@ -65,7 +66,7 @@ class Read:
 
 def read_under_all(encounter: Encounter, recorded: facts.Encounter, statement: Statement) -> list[Read]:
     """The own payer first, then the baseline, then everyone by name."""
-    reference, own = shipped_reference(), encounter.payer
+    reference, own = current_reference(), encounter.payer
 
     def under(name: str, slug: str, policy: PayerPolicy) -> Read:
         return Read(name, slug, calculate(recorded, policy, reference))

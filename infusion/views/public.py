@@ -21,8 +21,9 @@ from django_htmx.middleware import HtmxDetails
 from infusion.contradictions import contradictions
 from infusion.forms.encounter import EncounterEntry, Surroundings
 from infusion.forms.structure import ACT, SHOWN_ERRORS, Entries, TooMuch, act, known_entries
+from infusion.reference_now import current_reference
 from infusion.selectors import payers
-from infusion.services.reference import Reference, in_force, shipped_reference
+from infusion.services.reference import Reference, in_force
 from infusion.views.preview import Preview, balance_of, issues_of, preview_of
 from payers.models import Payer
 from payers.policy import PARAMETERS, PayerPolicy, national_baseline
@@ -57,7 +58,7 @@ def clinic_now() -> datetime:
 def surroundings(payer: str) -> Surroundings:
     known = payers_to_choose()
     names = {"": "National baseline", **{slug: each.name for slug, each in known.items()}}
-    return Surroundings(shipped_reference(), clinic_now(), names, policy_of(known.get(payer)))
+    return Surroundings(current_reference(), clinic_now(), names, policy_of(known.get(payer)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def diagnosis_choices(entry: EncounterEntry) -> list[tuple[str, str]]:
 @require_safe
 def rules_page(request: HttpRequest) -> HttpResponse:
     """Every payer parameter with its meaning and baseline, every settled rule, and where each is written."""
-    reference = shipped_reference()
+    reference = current_reference()
     response = render(
         request,
         "infusion/rules.html",
@@ -193,7 +194,7 @@ def rule_rows(reference: Reference) -> list[dict[str, object]]:
 @require_safe
 def contradictions_page(request: HttpRequest) -> HttpResponse:
     """Two sources side by side wherever they disagree, and which of them holds here."""
-    reference = shipped_reference()
+    reference = current_reference()
     rows = [
         {
             "key": key,

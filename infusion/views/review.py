@@ -19,10 +19,11 @@ from infusion.approved import approved_content, policy_of
 from infusion.claim_review import claim_findings_of
 from infusion.documentation import checklist_of
 from infusion.models import Approval, Encounter, User
+from infusion.reference_now import current_reference
 from infusion.selectors import Review, encounter_for, payers, review_of
 from infusion.services import facts
 from infusion.services.away import LineChange, changed_lines
-from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.calculate import calculate
 from infusion.services.clock import length, running_periods, whole_minutes, zone_named
 from infusion.services.findings import Finding
 from infusion.services.lines import Statement
@@ -216,7 +217,7 @@ def around_of(encounter: Encounter, shown: Shown, checked: frozenset[str]) -> Ar
         title = f"the rule on {in_sentence(reading)} is unverified"
         return title, without_rule(shown.review, reading) if shown.review else "", reading.name
 
-    return Around(encounter, shown.names, shipped_reference(), in_words, checked)
+    return Around(encounter, shown.names, current_reference(), in_words, checked)
 
 
 def told_of(encounter: Encounter, shown: Shown) -> Told:
@@ -256,7 +257,7 @@ def approved_as(approval: Approval) -> Shown:
 
 def drawn(shown: Shown, encounter: Encounter) -> Shown:
     """The same with its lines, figures and time line."""
-    reference = shipped_reference()
+    reference = current_reference()
     shown.lines = [line_view(line, reference, shown.rules) for line in shown.statement.lines]
     shown.figures = figures_of(shown.facts, shown.statement)
     shown.names = {each.id: drug_label(each.route, each.drug, encounter) for each in shown.facts.administrations}
@@ -309,7 +310,7 @@ def unverified_reading(finding: Finding, statement: Statement) -> Reading | None
 
 def without_rule(review: Review, reading: Reading) -> str:
     """What the lines would be if a rule did not hold."""
-    other = calculate(review.facts, review.policy.without(reading.layer), shipped_reference())
+    other = calculate(review.facts, review.policy.without(reading.layer), current_reference())
     differences = units_apart(changed_lines(review.statement.lines, other.lines))
     if not differences:
         return "If it does not hold, the units and modifiers are the same."

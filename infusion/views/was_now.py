@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 from infusion.approved import approved_content
 from infusion.audit import AuditEvent
 from infusion.models import Approval, BatchClaim, Correction, Encounter, Question
+from infusion.reference_now import current_reference
 from infusion.services import facts
 from infusion.services.away import units_of
-from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.calculate import calculate
 from infusion.services.clock import ClockChange, instant, zone_named
 from infusion.services.facts import ACQUIRED, PURPOSES, ROUTES
 from infusion.services.lines import ServiceLine, Statement
@@ -200,7 +201,7 @@ def line_changes(was: Iterable[ServiceLine], now: Iterable[ServiceLine]) -> tupl
     for line in (*new, *old):
         reasons.setdefault((line.code, line.modifiers), answer_of(line))
     found = []
-    for key in {**before, **after}:
+    for key in {**after, **before}:
         here, there = before.get(key, 0), after.get(key, 0)
         kind = "same" if here == there else "added" if not here else "removed" if not there else "changed"
         found.append(LineWasNow(key[0], ", ".join(key[1]), here, there, kind, reasons[key]))
@@ -312,7 +313,7 @@ def _answer_view(
     was, now = (_recorded(event.after or {}) for event in (asked, handed))
     if was is None or now is None:
         return AnswerView(question, about, (), ())
-    lines = line_changes(*(calculate(each, policy, shipped_reference()).lines for each in (was, now)))
+    lines = line_changes(*(calculate(each, policy, current_reference()).lines for each in (was, now)))
     return AnswerView(
         question, about, record_changes(was, now, encounter), tuple(each for each in lines if each.kind != "same")
     )

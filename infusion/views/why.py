@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from infusion.reference_now import current_reference
 from infusion.services.administration import COMPLEX, FURTHER_HOME_HOUR, FURTHER_HYDRATION, THERAPEUTIC
 from infusion.services.away import LineChange, Margin, Near, Neighbourhood, units_of
-from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.calculate import calculate
 from infusion.services.clock import ClockChange, instant, length, running_periods, whole_minutes, zone_named
 from infusion.services.facts import Administration, Encounter
 from infusion.services.lines import Because, ServiceLine, Statement
@@ -94,7 +95,7 @@ class Told:
 
 def whys_of(told: Told) -> list[Why]:
     """Every line of an encounter with its why."""
-    reference = shipped_reference()
+    reference = current_reference()
     near = near_of(told, reference)
     return [
         Why(

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError
 
+from infusion.management.commands import calculate as command
 from infusion.management.commands.calculate import answer
+from infusion.services.reference import Reference, shipped_reference
 from tests.rules.shorthand import encounter, infused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +38,7 @@ def file_of(path: Path, *documents: Any) -> Path:
     return path
 
 
+@pytest.mark.django_db
 def test_files_are_answered_in_their_order(tmp_path: Path) -> None:
     one = file_of(tmp_path / "one.jsonl", READY, BLOCKED)
     two = file_of(tmp_path / "two.jsonl", BLOCKED, READY)
@@ -44,6 +48,7 @@ def test_files_are_answered_in_their_order(tmp_path: Path) -> None:
     assert [each["id"] for each in answers] == ["ready", "blocked", "blocked", "ready"]
 
 
+@pytest.mark.django_db
 def test_only_a_line_that_is_no_encounter_makes_the_status_1(tmp_path: Path) -> None:
     status, answers = run(file_of(tmp_path / "some.jsonl", READY, BROKEN, BLOCKED))
     assert status == 1
@@ -53,12 +58,14 @@ def test_only_a_line_that_is_no_encounter_makes_the_status_1(tmp_path: Path) -> 
     assert answers[1]["id"] == "broken"
 
 
+@pytest.mark.django_db
 def test_each_line_has_its_answer_also_a_blank_one(tmp_path: Path) -> None:
     path = tmp_path / "from-a-spreadsheet.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(READY).encode() + b"\r\n\r\n   \n")
     assert [each["status"] for each in run(path)[1]] == ["ready", "invalid", "invalid"]
 
 
+@pytest.mark.django_db
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"nowhere\.jsonl cannot be read: No such file or directory\."):
         run(tmp_path / "nowhere.jsonl")
@@ -80,6 +87,7 @@ class Taps:
             yield line
 
 
+@pytest.mark.django_db
 def test_each_answer_is_written_before_the_next_line_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     taps = Taps([json.dumps(READY | {"id": str(number)}).encode() for number in range(50)])
     ahead: list[int] = []
@@ -132,3 +140,11 @@ def test_no_progress_bar_where_nobody_watches(tmp_path: Path) -> None:
     )
     assert result.stderr == ""
     assert len(result.stdout.splitlines()) == 1
+
+
+def test_without_a_database_the_shipped_drugs_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_table() -> Reference:
+        raise DatabaseError("no such table: infusion_drugrow")
+
+    monkeypatch.setattr(command, "current_reference", no_table)
+    assert command.stored_reference() is shipped_reference()

@@ -99,7 +99,7 @@ def test_nothing_is_written(visited, medicare, clinic, draft) -> None:
 
 def real(encounters: list[Encounter], policy: Any) -> dict[Any, int]:
     read = with_record(encounters_of(encounters[0].clinic)).filter(pk__in=[each.pk for each in encounters])
-    return {each.public_id: units_of_hours(impact.calculate(impact.facts_of(each), policy, impact.shipped_reference()))
+    return {each.public_id: units_of_hours(impact.calculate(impact.facts_of(each), policy, impact.current_reference()))
             for each in read}  # fmt: skip
 
 

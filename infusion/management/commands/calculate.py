@@ -14,7 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from tqdm import tqdm
 
+from infusion.reference_now import current_reference
 from infusion.services.calculate import calculate, shipped_reference
+from infusion.services.reference import Reference
 from infusion.services.wire import (
     Asked,
     Unreadable,
@@ -38,19 +40,23 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         every_line_readable = True
         known: dict[str, PayerPolicy] = {}
+        reference = stored_reference()
         with _progress(_lines(options["files"])) as lines:
             for line in lines:
-                document = answer(line, known)
+                document = answer(line, known, reference)
                 every_line_readable &= document["status"] != "invalid"
                 self.stdout.write(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         if not every_line_readable:
             sys.exit(1)
 
 
-def answer(line: bytes, known: dict[str, PayerPolicy] | None = None) -> dict[str, object]:
+def answer(
+    line: bytes, known: dict[str, PayerPolicy] | None = None, reference: Reference | None = None
+) -> dict[str, object]:
     """The statement of one JSON line as a document; `invalid` with field paths when it is not an encounter.
 
-    `known` keeps the policies of payers that were looked up, by slug, for the lines to come.
+    `known` keeps the policies of payers that were looked up, by slug, for the lines to come. Without a
+    `reference` the shipped tables hold.
     """
     identity: object = None
     try:
@@ -60,7 +66,16 @@ def answer(line: bytes, known: dict[str, PayerPolicy] | None = None) -> dict[str
         policy = policy_of(asked, {} if known is None else known).with_inline(asked.policy)
     except Unreadable as problem:
         return unreadable_document(identity, problem)
-    return statement_document(calculate(asked.encounter, policy, shipped_reference())) | {"id": identity}
+    tables = reference or shipped_reference()
+    return statement_document(calculate(asked.encounter, policy, tables)) | {"id": identity}
+
+
+def stored_reference() -> Reference:
+    """The site's own drugs over the shipped tables; these alone where there is no database."""
+    try:
+        return current_reference()
+    except DatabaseError:
+        return shipped_reference()
 
 
 def policy_of(asked: Asked, known: dict[str, PayerPolicy]) -> PayerPolicy:
