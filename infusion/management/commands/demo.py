@@ -34,7 +34,7 @@ from infusion.actions import (
 from infusion.management.demo_claims import record_claim_data
 from infusion.management.demo_fees import load_demo_fees
 from infusion.management.demo_years import Year
-from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
+from infusion.models import Chair, Clinic, Encounter, FeeSchedule, Order, Patient, User
 from infusion.selectors import patient_named, review_of
 from infusion.services.facts import Administration, Discard, Pause, Vial
 from infusion.services.facts import Encounter as Record
@@ -218,10 +218,10 @@ class Command(BaseCommand):
         with transaction.atomic():
             made = sum(1 for _ in self.missing())
             seat_today()
-            if made:
+            if made or not FeeSchedule.objects.exists():
                 record_claim_data()
-            for clinic in Clinic.objects.filter(name__in=CLINICS):
-                load_demo_fees(User.objects.filter(clinic=clinic, groups__name=ADMIN).first(), clinic)
+                for clinic in Clinic.objects.filter(name__in=CLINICS):
+                    load_demo_fees(User.objects.filter(clinic=clinic, groups__name=ADMIN).first(), clinic)
         made += add_year(options["encounters"])
         if options["verbosity"] > 0:
             self.stdout.write(f"The demo is complete; {made} encounters were added now.")
