@@ -24,6 +24,7 @@ from infusion.timeline import draw_timeline
 from infusion.views.encounters import clinic_of, private
 from infusion.views.home import drug_label
 from infusion.views.review import Shown, shown_of
+from infusion.views.was_now import Past, was_now
 from payers.policy import DISCARD_REASONS, SETTINGS
 from payers.selectors import day_in_words
 
@@ -91,6 +92,9 @@ def sheet(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "timeline": timeline_of(shown, encounter, hours=at_a_desk),
         "drugs": [sheet_drug(row, encounter) for row in encounter.administrations.all()],
         "documentation": checklist_of(encounter, shown.facts),
+        "skips": list(encounter.skips.filter(ended_at__isnull=True).select_related("by")) if at_a_desk else [],
+        "corrections": list(encounter.corrections.select_related("opened_by")) if at_a_desk else [],
+        "changes": was_now(encounter, Past.of(encounter), shown.facts, shown.statement) if at_a_desk else None,
         "signatures": signatures(shown, encounter),
         "last": last_write(encounter),
     }
@@ -188,7 +192,8 @@ def signatures(shown: Shown, encounter: Encounter) -> list[Signed]:
 
     nurse, billing = Signed("Nurse"), Signed("Billing")
     if encounter.handed_over_by is not None and encounter.handed_over_at is not None:
-        nurse = Signed("Nurse", encounter.handed_over_by.signature, when(encounter.handed_over_at))
+        role = "Nurse" if NURSE in roles_of(encounter.handed_over_by) else "Handed over, corrected"
+        nurse = Signed(role, encounter.handed_over_by.signature, when(encounter.handed_over_at))
     if shown.approval is not None:
         billing = Signed("Billing", shown.approval.approved_by.signature, when(shown.approval.approved_at))
     return [nurse, billing, Signed("Signature on paper, where asked for")]

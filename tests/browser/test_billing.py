@@ -69,7 +69,7 @@ def sign_in(password: str) -> Callable[[Page, User], None]:
 
 def service_lines(page: Page) -> list[tuple[str, str, str]]:
     table = page.get_by_role("table", name="Service lines")
-    rows = table.locator("tbody tr")
+    rows = table.locator("> tbody > tr")
     return [
         tuple(row.get_by_role("cell").nth(n).inner_text().strip() for n in range(3))  # type: ignore[misc]
         for row in rows.all()
@@ -102,7 +102,10 @@ def test_sarah_under_medicare_is_approved_without_a_warning(
     assert service_lines(page) == [("96365", "", "1"), ("96366", "", "1"), ("J2350", "JZ", "600")]
     expect(warnings(page)).to_have_count(0)
     page.get_by_role("table", name="Service lines").get_by_text("Why?").nth(1).click()
-    expect(page.get_by_text("One more minute would add one unit of 96366")).to_be_visible()
+    near = "1 more minute, a stop at 11:31, would have earned another hour: 96366 with 2 units instead of 1."
+    expect(page.get_by_text(near)).to_be_visible()
+    page.get_by_text("How it was reckoned").nth(1).click()
+    expect(page.get_by_role("row", name="Running start to stop, less pauses 150 minutes")).to_be_visible()
     axe(page)
     approve(page)
 
@@ -197,7 +200,9 @@ def test_by_keyboard_alone(
     expect(page.get_by_role("heading", name="Before you approve")).to_be_visible()
     tab_to(page.locator("summary", has_text="Each further hour"))
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Payer summary 001, read January 12, 2026. In force")).to_be_visible()
+    tab_to(page.locator("summary", has_text="How it was reckoned").nth(1))
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Payer summary 001, read January 12, 2026").nth(1)).to_be_visible()
     tab_to(warnings(page).first)
     page.keyboard.press("Space")
     tab_to(page.get_by_role("button", name="Approve", exact=True))
@@ -276,3 +281,42 @@ def test_the_patient_stays_in_sight(page: Page, make: Callable[..., Encounter], 
     assert box["height"] <= 0.2 * 640
     expect(page.get_by_role("link", name="Previous")).to_have_count(0)
     expect(page.get_by_text("1 of 1")).to_have_count(1)
+
+
+def test_a_stop_corrected_after_approval_shows_was_and_now(
+    page: Page, make: Callable[..., Encounter], biller: User, sign_in: Any, axe: Axe
+) -> None:
+    """150 minutes were approved with one further hour; 151 have two."""
+    encounter = make()
+    sign_in(page, biller)
+    open_review(page, "MRN-1001")
+    approve(page)
+    expect(page.get_by_role("heading", name="Approved")).to_be_visible()
+    page.locator("summary", has_text="Correct this encounter").click()
+    page.get_by_label("What was wrong").fill("The pump log says 11:31.")
+    page.get_by_role("button", name="Open a correction").click()
+    expect(page.get_by_role("heading", name="Being corrected")).to_be_visible()
+    expect(page.get_by_role("button", name="Approve", exact=True)).to_have_count(0)
+    page.get_by_role("link", name="Change the record").click()
+    page.get_by_label("Stop", exact=True).first.fill("1131")
+    page.get_by_role("button", name="Hand to billing").click()
+
+    expect(page.get_by_role("heading", name="A correction: was and now")).to_be_visible()
+    record, lines = (page.get_by_role("table", name=f"{which}, was and now") for which in ("Record", "Lines"))
+    expect(record.get_by_role("row").filter(has_text="Ocrelizumab, stop")).to_contain_text("11:31, March 10, 2026")
+    changed = lines.get_by_role("row").filter(has_text="96366")
+    expect(changed).to_contain_text("Changed")
+    expect(changed).to_contain_text("was 1, now 2")
+    expect(page.get_by_text("The pump log says 11:31.").first).to_be_visible()
+    axe(page)
+    approve(page)
+
+    expect(page.get_by_role("heading", name="Corrected: was and now")).to_be_visible()
+    expect(page.get_by_role("heading", name="Approved", exact=True)).to_be_visible()
+    assert service_lines(page)[1] == ("96366", "", "2")
+    page.get_by_role("link", name="Approval 1", exact=True).click()
+    expect(page).to_have_url(f"/encounters/{encounter.public_id}/review/approvals/1/")
+    assert service_lines(page)[1] == ("96366", "", "1")
+    axe(page)
+    page.goto(f"/encounters/{encounter.public_id}/review/payers/")
+    axe(page)
