@@ -270,7 +270,7 @@ def _sequential(service: Service, rules: Rules, claim: Claim) -> None:
 
 def _concurrent(service: Service, rules: Rules, claim: Claim, findings: Findings) -> None:
     reading = rules.read("concurrent_minimum_minutes", service.drug.code)
-    shared = whole_minutes(length(service.running) - length(service.counted))
+    shared = service.shared_minutes
     if shared < reading.minutes:
         findings.add(
             "infusion.concurrent_too_short",

@@ -56,6 +56,11 @@ class Service:
         return whole_minutes(length(self.counted))
 
     @property
+    def shared_minutes(self) -> int:
+        """Minutes lost to infusions that rank higher."""
+        return whole_minutes(length(self.running) - length(self.counted))
+
+    @property
     def ids(self) -> tuple[str, ...]:
         return tuple(each.id for each in self.given)
 
@@ -137,6 +142,12 @@ def _plan(access: str, group: Sequence[Given], rules: Rules, findings: Findings)
     plan.pushes, plan.repeat_pushes = _new_pushes(pushes, infused={each.drug.code for each in principals})
     candidates = sorted([*principals, *plan.pushes], key=lambda service: service.rank)
     plan.initial = _initial(candidates, rules)
+    if (
+        plan.initial
+        and plan.initial is not candidates[0]
+        and _leaves_an_orphan(plan.initial, principals, repeats, rules)
+    ):
+        plan.initial = candidates[0]
     _share_minutes(plan, principals, repeats, rules, findings)
     plan.pushes = [each for each in plan.pushes if each is not plan.initial]
     infused = [each for each in services if each.given[0].route == "iv_infusion"]
@@ -288,6 +299,27 @@ def _every_add_on_keeps_its_parent(initial: Service, candidates: Sequence[Servic
     if any(each.complex and each.infusion for each in others):
         return initial.complex and initial.infusion
     return initial.complex or not any(each.complex for each in others)
+
+
+def _leaves_an_orphan(initial: Service, principals: list[Service], repeats: list[Service], rules: Rules) -> bool:
+    """Whether a push put first leaves further hours or a concurrent drug with no infusion code to hang on.
+
+    A later order may be longer than the first one of its drug, and then takes the minutes that made that one count.
+    """
+    tried = AccessPlan("", initial)
+    _share_minutes(tried, principals, repeats, rules, Findings.none_yet())
+    if initial.infusion or tried.sequential:
+        return False
+
+    def minimum(name: str, service: Service) -> int:
+        return rules.look_up(name, service.drug.code).minutes
+
+    hours = [
+        each.minutes >= max(REPEAT_INFUSION_MINIMUM_MINUTES, minimum("additional_hour_minimum_minutes", each))
+        for each in tried.repeats
+    ]
+    beside = [each.shared_minutes >= minimum("concurrent_minimum_minutes", each) for each in tried.concurrent]
+    return any(hours + beside)
 
 
 def _share_minutes(
