@@ -2,8 +2,8 @@ from allauth.account import views as account
 from django.urls import URLPattern, URLResolver, include, path
 
 from infusion.admin import people
-from infusion.views.batches import batch, batches, download, reference, write
 from infusion.views import desk
+from infusion.views.batches import batch, batches, download, reference, write
 from infusion.views.chairs import begin, chair, chairs
 from infusion.views.claim_checklist import checklist
 from infusion.views.claim_data import (
@@ -18,6 +18,7 @@ from infusion.views.claim_data import (
     provider,
     providers,
 )
+from infusion.views.drugs import add_drug, change_drug, drug, drug_proposal, drug_row, drugs
 from infusion.views.encounters import encounter, new_encounter
 from infusion.views.fees import fees, load, schedule, withdraw
 from infusion.views.home import encounters
@@ -82,15 +83,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("orders/", orders, name="orders"),
     path("orders/new/", new_order, name="order-new"),
     path("orders/<uuid:public_id>/take-off/", take_off, name="order-take-off"),
-    path("encounters/<uuid:public_id>/review/checklist/", checklist, name="claim-checklist"),
-    path("tables/", tables, name="tables"),
-    path("tables/load/", load_table, name="tables-load"),
-    path("tables/<uuid:public_id>/", table, name="table"),
-    path("tables/<uuid:public_id>/withdraw/", withdraw_table, name="table-withdraw"),
-    path("fees/", fees, name="fees"),
-    path("fees/load/", load, name="fee-load"),
-    path("fees/<uuid:public_id>/", schedule, name="fee-schedule"),
-    path("fees/<uuid:public_id>/withdraw/", withdraw, name="fee-withdraw"),
     path("encounters/<uuid:public_id>/claim/", claim_facts, name="claim-facts"),
     path("patients/<uuid:public_id>/", patient, name="patient"),
     path("patients/<uuid:public_id>/coverages/add/", add_coverage, name="coverage-add"),
@@ -101,6 +93,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("providers/add/", add_provider, name="provider-add"),
     path("providers/<uuid:public_id>/", provider, name="provider"),
     path("clinic/", clinic_claims, name="clinic-claims"),
+    path("encounters/<uuid:public_id>/review/checklist/", checklist, name="claim-checklist"),
+    path("tables/", tables, name="tables"),
+    path("tables/load/", load_table, name="tables-load"),
+    path("tables/<uuid:public_id>/", table, name="table"),
+    path("tables/<uuid:public_id>/withdraw/", withdraw_table, name="table-withdraw"),
+    path("fees/", fees, name="fees"),
+    path("fees/load/", load, name="fee-load"),
+    path("fees/<uuid:public_id>/", schedule, name="fee-schedule"),
+    path("fees/<uuid:public_id>/withdraw/", withdraw, name="fee-withdraw"),
     path("reports/", reports, name="reports"),
     path("reports/file/", report_file, name="report-file"),
     path("batches/", batches, name="batches"),
@@ -112,4 +113,16 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("impact/<uuid:public_id>/", impact, name="impact"),
     path("impact/<uuid:public_id>/encounters/", impact_encounters, name="impact-encounters"),
     path("impact/<uuid:public_id>/encounters.csv", impact_file, name="impact-file"),
+    path("drugs/", drugs, name="drugs"),
+    path("drugs/add/", add_drug, name="drug-add"),
+    path("drugs/rows/<uuid:public_id>/", drug_row, name="drug-row"),
+    path("drugs/rows/<uuid:public_id>/impact/", impact, {"drug": True}, name="drug-impact"),
+    path(
+        "drugs/rows/<uuid:public_id>/impact/encounters/", impact_encounters, {"drug": True},
+        name="drug-impact-encounters",
+    ),
+    path("drugs/rows/<uuid:public_id>/impact/encounters.csv", impact_file, {"drug": True}, name="drug-impact-file"),
+    path("drugs/proposals/<uuid:public_id>/", drug_proposal, name="drug-proposal"),
+    path("drugs/<slug:code>/", drug, name="drug"),
+    path("drugs/<slug:code>/change/", change_drug, name="drug-change"),
 ]

@@ -29,6 +29,15 @@ from infusion.actions.claim_data import (
     keep_claim_facts,
 )
 from infusion.actions.desk import correct, end_skip, hold, release, skip_finding, void
+from infusion.actions.drugs import (
+    DrugEntry,
+    draft_drug,
+    propose_drug,
+    publish_drug,
+    return_drug,
+    take_back_drug,
+    withdraw_drug_draft,
+)
 from infusion.actions.encounters import (
     Recorded,
     Refused,
@@ -59,6 +68,7 @@ from infusion.actions.worklist import (
 
 __all__ = [
     "Changed",
+    "DrugEntry",
     "FeesInTheWay",
     "Late",
     "NewEdits",
@@ -86,6 +96,7 @@ __all__ = [
     "delete_view",
     "document_item",
     "document_of",
+    "draft_drug",
     "drop_copies_of",
     "drop_copy",
     "end_skip",
@@ -97,20 +108,25 @@ __all__ = [
     "load_fees",
     "make_batch",
     "place_order",
+    "propose_drug",
+    "publish_drug",
     "record_payer_reference",
     "release",
+    "return_drug",
     "return_to_nurse",
     "save_encounter",
     "save_view",
     "set_single_keys",
     "skip_finding",
     "take_back",
+    "take_back_drug",
     "tap",
     "undo",
     "undo_one",
     "undo_tap",
     "void",
     "warning_key",
+    "withdraw_drug_draft",
     "withdraw_edits",
     "withdraw_fees",
     "work_on",

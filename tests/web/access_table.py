@@ -142,6 +142,16 @@ TABLE: dict[str, Cells] = {
     "impact": read(ADMINS),
     "impact-encounters": read(ADMINS),
     "impact-file": read(ADMINS),
+    # Drugs
+    "drugs": read(DESK),
+    "drug": read(DESK),
+    "drug-add": read_and_write(ADMINS),
+    "drug-change": read_and_write(ADMINS),
+    "drug-row": read_and_write(ADMINS),
+    "drug-proposal": read_and_write(ADMINS),
+    "drug-impact": read(ADMINS),
+    "drug-impact-encounters": read(ADMINS),
+    "drug-impact-file": read(ADMINS),
     # People: the Django admin
     "admin:index": people(),
     "admin:login": CLOSED,  # leads to the sign-in page

@@ -126,15 +126,6 @@ def rules(medicare: Payer, admin_user: User) -> dict[str, PolicyOverride]:
     return {"published": published, "draft": draft_override(by=admin_user, payer=medicare, departure=said)}
 
 
-@pytest.fixture
-def fee_schedule(house: House) -> FeeSchedule:
-    fees = NewFees(
-        payer=house.draft.payer, name="Contract 2026", source="Contract", effective_from=date(2026, 1, 1),
-        effective_until=None, checksum="0" * 64, rates=(Rate(code="J2350", rate=Decimal("60.97")),),
-    )  # fmt: skip
-    return load_fees(by=house.people[ADMIN], clinic=house.clinic, fees=fees)
-
-
 def batch_of(house: House) -> Batch:
     """What the house has approved, in a batch with a file. It feeds a billing system, so that claims lack nothing."""
     Clinic.objects.filter(pk=house.clinic.pk).update(sends_claims=False)
@@ -166,6 +157,15 @@ def claim_rows(house: House) -> dict[str, Any]:
 
 
 @pytest.fixture
+def fee_schedule(house: House) -> FeeSchedule:
+    fees = NewFees(
+        payer=house.draft.payer, name="Contract 2026", source="Contract", effective_from=date(2026, 1, 1),
+        effective_until=None, checksum="0" * 64, rates=(Rate(code="J2350", rate=Decimal("60.97")),),
+    )  # fmt: skip
+    return load_fees(by=house.people[ADMIN], clinic=house.clinic, fees=fees)
+
+
+@pytest.fixture
 def values(
     house: House, rules: dict[str, PolicyOverride], claim_rows: dict[str, Any], fee_schedule: FeeSchedule
 ) -> Callable[[Route], dict[str, object]]:
@@ -176,13 +176,14 @@ def values(
         things: dict[str, object] = {"user": house.people[NURSE].pk, "clinic": house.clinic.pk}
         things["group"] = Group.objects.get(name=NURSE).pk
         thing = next((each for each in things if f"/{each}/" in route.path or f"_{each}_" in route.name), "user")
-        fees = route.path.startswith("fees/")
         ours = house.approved if route.name == "approval" else house.with_billing
         row = claim_rows.get(route.path.partition("/")[0], ours)
+        fees = route.path.startswith("fees/")
         return {
             "public_id": rules["published"].public_id if payer else fee_schedule.public_id if fees else row.public_id,
             "slug": rules["published"].payer.slug,
             "number": 1,
+            "code": "J2350",
             "parameter": rules["published"].parameter,
             "object_id": things[thing],
             "id": things[thing],

@@ -34,6 +34,7 @@ from infusion.actions import (
     correct,
     correct_patient,
     document_item,
+    draft_drug,
     drop_copies_of,
     drop_copy,
     end_skip,
@@ -45,15 +46,20 @@ from infusion.actions import (
     load_fees,
     make_batch,
     place_order,
+    propose_drug,
+    publish_drug,
     record_payer_reference,
     release,
+    return_drug,
     return_to_nurse,
     save_encounter,
     skip_finding,
+    take_back_drug,
     tap,
     undo_tap,
     void,
     warning_key,
+    withdraw_drug_draft,
     withdraw_edits,
     withdraw_fees,
     write_file,
@@ -80,6 +86,8 @@ from infusion.models import (
     BatchClaim,
     Clinic,
     Coverage,
+    DrugProposal,
+    DrugRow,
     EditTable,
     Encounter,
     FeeSchedule,
@@ -94,10 +102,19 @@ from infusion.models.desk import SavedView, Selected, Selection
 from infusion.selectors import encounter_for, facts_of, review_of
 from infusion.services.findings import Finding
 from infusion.services.payment import Rate
-from payers.actions import Departure, add_payer, draft_override, identify_payer, publish_override, withdraw_override
+from payers.actions import (
+    Departure,
+    add_payer,
+    draft_override,
+    identify_payer,
+    publish_override,
+    put_away,
+    withdraw_override,
+)
 from payers.models import Payer, PolicyOverride
-from tests.web.access_table import ADMIN, BILLING, NURSE
+from tests.web.access_table import ADMIN, BILLING, NURSE, SUPERUSER
 from tests.web.conftest import House, everything
+from tests.web.own_drugs import an_entry
 
 SAID = Departure(
     parameter="additional_hour_minimum_minutes", value=30, effective_from=date(2027, 1, 1),
@@ -107,6 +124,18 @@ ANOTHER = Departure(
     parameter="ndc_required", value=True, effective_from=date(2027, 1, 1),
     source_document="Handbook", source_read_on=date(2026, 1, 1),
 )  # fmt: skip
+
+
+def a_drug(house: House, code: str) -> DrugRow:
+    """A draft of a drug by its code: written by the first call, and only found by the next ones."""
+    found = DrugRow.objects.filter(code=code, known_until=None).first()
+    return found or draft_drug(by=house.people[ADMIN], entry=an_entry(code=code))
+
+
+def a_proposal(house: House, code: str) -> DrugProposal:
+    row = a_drug(house, code)
+    found = row.proposals.first()
+    return found or propose_drug(by=house.people[ADMIN], row=row, today=date(2026, 3, 10))
 
 
 def an_order(house: House) -> Ordered:
@@ -138,6 +167,19 @@ def warned(house: House, encounter: Encounter) -> Finding:
     return next(each for each in review_of(found).statement.warnings if each.code == "vials.expired")
 
 
+def a_coverage(house: House) -> dict[str, Any]:
+    return {"payer": house.draft.payer, "member_id": "1EG4TE5MK73", "effective_from": date(2026, 1, 1)}
+
+
+def an_authorization(house: House) -> dict[str, Any]:
+    return {"payer": house.draft.payer, "drug": "J2350", "number": "PA-1", "effective_from": date(2026, 1, 1)}
+
+
+def shown(row: Any, name: str) -> dict[str, Any]:
+    """A row under the name that its writer takes it by, and what a form showed of it."""
+    return {name: row, "shown": shown_digest(row)}
+
+
 def some_edits(quarter: str) -> NewEdits:
     return NewEdits(
         kind="mue", claims="practitioner", quarter=quarter, source="CMS", checksum="0" * 64,
@@ -160,19 +202,6 @@ def loaded(house: House) -> FeeSchedule:
     """The payer's schedule: loaded by the first call, and only found by the next ones."""
     fees = some_fees(payer=house.draft.payer, public_id=UUID(int=7))
     return load_fees(by=house.people[ADMIN], clinic=house.clinic, fees=fees)
-
-
-def a_coverage(house: House) -> dict[str, Any]:
-    return {"payer": house.draft.payer, "member_id": "1EG4TE5MK73", "effective_from": date(2026, 1, 1)}
-
-
-def an_authorization(house: House) -> dict[str, Any]:
-    return {"payer": house.draft.payer, "drug": "J2350", "number": "PA-1", "effective_from": date(2026, 1, 1)}
-
-
-def shown(row: Any, name: str) -> dict[str, Any]:
-    """A row under the name that its writer takes it by, and what a form showed of it."""
-    return {name: row, "shown": shown_digest(row)}
 
 
 def selected(house: House, encounter: Encounter, version: int) -> Selected:
@@ -227,6 +256,8 @@ def set_the_scene(house: House) -> None:
     add_provider(by=by, clinic=house.clinic, values={"family_name": "Imai", "npi": "1234567893"})
     loaded(house)
     an_edit_table()
+    a_drug(house, "J0001")
+    a_proposal(house, "J0002")
     sent(house)
     placed(house, 1)
     begun(house, 2)
@@ -347,29 +378,6 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
         ),
         ["encounter.document"],
     ),
-    "load a table of CMS": (
-        lambda house, rules, sarah: load_edits(by=house.people[ADMIN], new=some_edits("2026Q1")),
-        ["edits.load"],
-    ),
-    "withdraw a table of CMS": (
-        lambda house, rules, sarah: withdraw_edits(by=house.people[ADMIN], table=an_edit_table(), reason="Wrong."),
-        ["edits.withdraw"],
-    ),
-    "load fees": (
-        lambda house, rules, sarah: load_fees(by=house.people[ADMIN], clinic=house.clinic, fees=some_fees()),
-        ["fees.load"],
-    ),
-    "load the fees that follow": (
-        lambda house, rules, sarah: load_fees(
-            by=house.people[ADMIN], clinic=house.clinic, end_previous=True,
-            fees=some_fees(date(2027, 1, 1), payer=house.draft.payer, checksum="1" * 64),
-        ),
-        ["fees.end", "fees.load"],
-    ),
-    "withdraw fees": (
-        lambda house, rules, sarah: withdraw_fees(by=house.people[ADMIN], schedule=loaded(house), reason="Wrong."),
-        ["fees.withdraw"],
-    ),
     "make a batch": (
         lambda house, rules, sarah: make_batch(
             by=house.people[BILLING], clinic=house.clinic, client_id=uuid4(), encounters=[house.approved]
@@ -447,6 +455,59 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
         ),
         ["payer.identify"],
     ),
+    "load a table of CMS": (
+        lambda house, rules, sarah: load_edits(by=house.people[ADMIN], new=some_edits("2026Q1")),
+        ["edits.load"],
+    ),
+    "withdraw a table of CMS": (
+        lambda house, rules, sarah: withdraw_edits(by=house.people[ADMIN], table=an_edit_table(), reason="Wrong."),
+        ["edits.withdraw"],
+    ),
+    "draft a drug": (
+        lambda house, rules, sarah: draft_drug(by=house.people[ADMIN], entry=an_entry()),
+        ["drug.draft"],
+    ),
+    "withdraw the draft of a drug": (
+        lambda house, rules, sarah: withdraw_drug_draft(
+            by=house.people[ADMIN], draft=a_drug(house, "J0001"), reason="Wrong."
+        ),
+        ["drug.withdraw"],
+    ),
+    "propose a drug": (
+        lambda house, rules, sarah: propose_drug(
+            by=house.people[ADMIN], row=a_drug(house, "J0001"), today=date(2026, 3, 10)
+        ),
+        ["drug_proposal.add"],
+    ),
+    "publish a drug": (
+        lambda house, rules, sarah: publish_drug(by=house.people[SUPERUSER], proposal=a_proposal(house, "J0002")),
+        ["drug.publish", "drug_proposal.published"],
+    ),
+    "return a drug": (
+        lambda house, rules, sarah: return_drug(
+            by=house.people[SUPERUSER], proposal=a_proposal(house, "J0002"), reason="No."
+        ),
+        ["drug_proposal.returned"],
+    ),
+    "take a drug back": (
+        lambda house, rules, sarah: take_back_drug(by=house.people[ADMIN], proposal=a_proposal(house, "J0002")),
+        ["drug_proposal.taken_back"],
+    ),
+    "load fees": (
+        lambda house, rules, sarah: load_fees(by=house.people[ADMIN], clinic=house.clinic, fees=some_fees()),
+        ["fees.load"],
+    ),
+    "load the fees that follow": (
+        lambda house, rules, sarah: load_fees(
+            by=house.people[ADMIN], clinic=house.clinic, end_previous=True,
+            fees=some_fees(date(2027, 1, 1), payer=house.draft.payer, checksum="1" * 64),
+        ),
+        ["fees.end", "fees.load"],
+    ),
+    "withdraw fees": (
+        lambda house, rules, sarah: withdraw_fees(by=house.people[ADMIN], schedule=loaded(house), reason="Wrong."),
+        ["fees.withdraw"],
+    ),
     "choose": (
         lambda house, rules, sarah: choose(
             by=house.people[BILLING], act="hold", choices=[Choice(house.draft.pk, house.draft.version, "")]
@@ -510,6 +571,10 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
             replaces=rules["published"],
         ),
         ["override.publish"],
+    ),
+    "put a draft away": (
+        lambda house, rules, sarah: put_away(by=house.people[ADMIN], draft=rules["draft"]),
+        ["override.put_away"],
     ),
     "withdraw a rule": (
         lambda house, rules, sarah: withdraw_override(
