@@ -49,7 +49,8 @@ def test_a_new_route_without_a_row_is_seen(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_few_routes_are_public() -> None:
-    names = {"calculator", "rules", "account_login", "account_signup", "account_inactive", "account_logout"}
+    names = {"calculator", "rules", "contradictions"}
+    names |= {"account_login", "account_signup", "account_inactive", "account_logout"}
     assert names == PUBLIC
 
 
