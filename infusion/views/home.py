@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from infusion.access import ADMIN, BILLING, NURSE, allow, roles_of
-from infusion.models import Clinic, Encounter, Judgement, SavedView, User
+from infusion.models import Clinic, Encounter, Judgement, Question, SavedView, User
 from infusion.reference_now import current_reference
 from infusion.selectors import encounters_of
 from infusion.services.reference import in_force
@@ -331,7 +331,7 @@ def row_of(item: Item, listing: Listing | str, roles: frozenset[str], today: dat
         state=state_of(encounter),
         readiness=None if for_nurse else readiness_of(item),
         lacking=", ".join(dict.fromkeys(LACKS[code] for code in codes if code in LACKS)),
-        question=question.text if question else "",
+        question=question_words(question, encounter) if question else "",
         held=hold.reason if hold else "",
         age=age_of(encounter, today),
         lines=lines_in_short(judgement) if judgement and not for_nurse else "",
@@ -398,6 +398,13 @@ def readiness_of(item: Item) -> Sign | None:
     if judgement.claim_findings:
         return Sign("warn", counted(judgement.claim_findings, "claim check"))
     return Sign("ok", "Ready")
+
+
+def question_words(question: Question, encounter: Encounter) -> str:
+    """What billing asks, after the drug it is about."""
+    rows = [row for row in encounter.administrations.all() if row.position == question.administration]
+    about = f"{drug_label(rows[0].route, rows[0].drug, encounter)}: " if rows else ""
+    return about + question.text
 
 
 def drugs_of(encounter: Encounter) -> str:

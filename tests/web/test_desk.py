@@ -188,6 +188,7 @@ def test_a_question_stands_at_its_drug_and_its_answer_says_what_it_changed(
     form = client.get(f"/encounters/{expired.public_id}/").text
     group = form[form.index('<div class="group">') : form.index('id="d1"')]
     assert "Did it run until 11:31?" in group, "inside the group of drug 1"
+    assert "Ocrelizumab: Did it run until 11:31?" in client.get("/encounters/").text
 
     back = encounter_for(nurse, expired.public_id)
     assert back is not None
