@@ -381,8 +381,12 @@ def _events(rows: Iterable[PolicyOverride]) -> dict[tuple[str, bool], AuditEvent
 def _thread(
     wordings: list[PolicyOverride], events: dict[tuple[str, bool], AuditEvent], on: date, zone: ZoneInfo
 ) -> Thread:
-    entries, before = [], None
+    entries: list[HistoryEntry] = []
+    draft: PolicyOverride | None = None
+    published: PolicyOverride | None = None
     for row in wordings:
+        is_draft = row.status == Status.DRAFT
+        before = draft or published if is_draft else published or draft
         event = events.get((str(row.public_id), False))
         entries.append(
             HistoryEntry(
@@ -394,26 +398,22 @@ def _thread(
                 differences=_differences(before, row, on),
             )
         )
-        before = row
-    last = wordings[-1]
-    if last.known_until is not None:
-        event = events.get((str(last.public_id), True))
-        entries.append(
-            HistoryEntry(
-                deed="Withdrawn",
-                mark="bad",
-                at=last.known_until.astimezone(zone),
-                who=_who(event, None),
-                reason=event.reason if event else "",
-                differences=[],
+        gone = events.get((str(row.public_id), True))
+        if gone is not None and row.known_until is not None:
+            deed = "Draft withdrawn" if is_draft and published else "Withdrawn"
+            entries.append(
+                HistoryEntry(deed, "bad", row.known_until.astimezone(zone), _who(gone, None), gone.reason, [])
             )
-        )
-    return Thread(RuleView(last, on), last.known_until is not None, entries[::-1])
+        draft, published = (row, published) if is_draft else (None, row)
+    current = [row for row in wordings if row.known_until is None]
+    standing = next((row for row in current if row.status != Status.DRAFT), (current or wordings)[-1])
+    entries.sort(key=lambda entry: entry.at)
+    return Thread(RuleView(standing, on), not current, entries[::-1])
 
 
 def _deed(before: PolicyOverride | None, row: PolicyOverride) -> str:
     if row.status == Status.DRAFT:
-        return "Draft changed" if before else "Drafted"
+        return "Draft changed" if before and before.status == Status.DRAFT else "Drafted"
     if before is None or before.status == Status.DRAFT:
         return f"Published as {row.status}"
     if before.effective_until != row.effective_until and _said(before) == _said(row):

@@ -680,3 +680,20 @@ def test_a_rule_says_how_many_lines_rest_on_it(admin, admin_user, medicare, visi
     assert re.findall(r"Used by [0-9]+ lines? in 30 days", page) == ["Used by 2 lines in 30 days"]
     with time_machine.travel("2026-04-10T15:00:00Z", tick=False):
         assert "in 30 days." not in text(admin.get(reverse("payers:detail", args=["medicare"])))
+
+
+def test_a_draft_that_is_withdrawn_leaves_its_rule_as_it_stands(admin, second, anthem, rule):
+    typed = {**entries_of(rule), "value": "separate_line", "effective_from": "2026-04-01"}
+    draft = drafted(admin, rule_url(rule), typed)
+    admin.post(draft, {"act": "withdraw", "reason": "Misread"})
+    [(_, steps)] = told(admin, anthem)
+    assert [deed for deed, _, _ in steps] == ["Draft withdrawn", "Drafted", "Published as unverified"]
+    [thread] = admin.get(reverse("payers:history", args=["anthem-bcbs"])).context["threads"]
+    assert (thread.withdrawn, thread.rule.value) == (False, "Not billed")
+
+
+def test_an_end_that_a_draft_brought_is_told_as_an_end(admin, second, anthem, rule):
+    typed = {**entries_of(rule), "value": "separate_line", "effective_from": "2026-04-01"}
+    published(second, sent(admin, rule_url(rule), typed))
+    deeds = [[deed for deed, _, _ in steps] for _, steps in told(admin, anthem)]
+    assert sorted(deeds) == [["End set", "Drafted", "Published as unverified"], ["Published as unverified"]]
