@@ -266,7 +266,7 @@ def change_drug(request: HttpRequest, code: str) -> HttpResponse:
     found = next((row for row in rows if row.first_day.isoformat() == request.GET.get("from")), rows[-1])
     # From when the change holds, and where it is written, is for the person to say.
     begin = {**columns_of_drug(found), "first_day": None, "note": ""}
-    return draft_page(request, begin, {"title": f"Change {found.name}", "code": code})
+    return draft_page(request, begin, {"title": f"Change {found.label} ({code})", "code": code})
 
 
 def draft_page(request: HttpRequest, begin: dict[str, Any] | None, about: dict[str, Any]) -> HttpResponse:
@@ -323,11 +323,11 @@ def drug_row(request: HttpRequest, public_id: UUID) -> HttpResponse:
             return redirect(carry_out(request, act, forms[act], row))
         except Refused as problem:
             refusal = take_refusal(forms[act], problem)
-    issues = [issue for form in forms.values() for issue in form.issues]
+    issues, view = [issue for form in forms.values() for issue in form.issues], view_of_row(row)
     context = {
-        "title": f"Draft of {row.code}" if row.status == Status.DRAFT else f"Change {row.code}",
+        "title": f"{'Draft of' if row.status == Status.DRAFT else 'Change'} {view.drug.label} ({row.code})",
         "code": row.code if row.code in current_reference().drugs else "",
-        "row": row, "view": view_of_row(row), "form": forms["draft"], "forms": forms, "refusal": refusal,
+        "row": row, "view": view, "form": forms["draft"], "forms": forms, "refusal": refusal,
         "issues": issues, "checked": bool(refusal or issues),
         "proposal": row.proposals.filter(outcome=Outcome.OPEN).first(),
     }  # fmt: skip
@@ -356,11 +356,11 @@ def carry_out(request: HttpRequest, act: str, form: PageForm, row: DrugRow) -> s
 def proposal_view(row: DrugProposal, request: HttpRequest) -> dict[str, Any]:
     """A proposal in words."""
     decided = f"{name_of(row.decided_by)}, {at_words(row.decided_at, request)}" if row.decided_at else ""
-    verb = "Withdraw " if row.kind == Kind.WITHDRAW else ""
+    verb, view = "Withdraw: " if row.kind == Kind.WITHDRAW else "", view_of_row(row.row)
     return {
         "row": row,
-        "view": view_of_row(row.row),
-        "title": f"{verb}{row.row.document['name']} ({row.row.code})",
+        "view": view,
+        "title": f"{verb}{view.drug.label} ({row.row.code})",
         "proposed": f"{name_of(row.proposed_by)}, {at_words(row.proposed_at, request)}",
         "decided": decided,
         "open": row.outcome == Outcome.OPEN,
