@@ -437,7 +437,8 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
     ),
     "change the clinic on claims": (
         lambda house, rules, sarah: change_clinic_claims(
-            by=house.people[ADMIN], **shown(house.clinic, "clinic"), values={"npi": "1245319599"}
+            by=house.people[ADMIN], **shown(Clinic.objects.get(pk=house.clinic.pk), "clinic"),
+            values={"npi": "1245319599"},
         ),
         ["clinic.claims"],
     ),
