@@ -304,7 +304,14 @@ def keep_patient(
         if value and not getattr(patient, attribute):
             setattr(patient, attribute, value)
     if _patient_document(patient) != before:
-        patient.save()
+        try:
+            with transaction.atomic():
+                patient.save()
+        except IntegrityError:
+            if before is not None or patient_named(clinic, reference) is None:
+                raise
+            # Someone else has just recorded the same new patient, and what they did not say is completed.
+            return keep_patient(by, clinic, reference, name=name, birth_date=birth_date, sex=sex)
         audit.record(
             "patient.save", by=by, subject="patient", subject_id=patient.public_id, clinic_id=clinic.pk,
             before=before, after=_patient_document(patient),
