@@ -28,9 +28,11 @@ from infusion.actions import (
     add_coverage,
     add_provider,
     approve,
+    draft_drug,
     hand_to_billing,
     load_fees,
     make_batch,
+    propose_drug,
     return_to_nurse,
     save_encounter,
     write_file,
@@ -41,6 +43,7 @@ from infusion.services.payment import Rate
 from payers.actions import Departure, draft_override, publish_override
 from payers.models import Payer, PolicyOverride
 from tests.web.access_table import NO_CLINIC, NO_ROLE, SUPERUSER, VISITOR
+from tests.web.own_drugs import an_entry
 from tests.web.routes import Route
 
 Row = tuple[Any, ...]
@@ -166,8 +169,20 @@ def fee_schedule(house: House) -> FeeSchedule:
 
 
 @pytest.fixture
+def drug_rows(house: House) -> dict[str, Any]:
+    """A draft of a drug and its proposal, by the beginning of their pages' addresses."""
+    draft = draft_drug(by=house.people[ADMIN], entry=an_entry())
+    proposal = propose_drug(by=house.people[ADMIN], row=draft, today=date(2026, 3, 10))
+    return {"drugs/rows": draft, "drugs/proposals": proposal}
+
+
+@pytest.fixture
 def values(
-    house: House, rules: dict[str, PolicyOverride], claim_rows: dict[str, Any], fee_schedule: FeeSchedule
+    house: House,
+    rules: dict[str, PolicyOverride],
+    claim_rows: dict[str, Any],
+    fee_schedule: FeeSchedule,
+    drug_rows: dict[str, Any],
 ) -> Callable[[Route], dict[str, object]]:
     """What stands in a route's address."""
 
@@ -178,6 +193,7 @@ def values(
         thing = next((each for each in things if f"/{each}/" in route.path or f"_{each}_" in route.name), "user")
         ours = house.approved if route.name == "approval" else house.with_billing
         row = claim_rows.get(route.path.partition("/")[0], ours)
+        row = drug_rows.get("/".join(route.path.split("/")[:2]), row)
         fees = route.path.startswith("fees/")
         return {
             "public_id": rules["published"].public_id if payer else fee_schedule.public_id if fees else row.public_id,

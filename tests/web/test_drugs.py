@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,8 +14,10 @@ from uuid import uuid4
 
 import pytest
 import time_machine
+from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from infusion.actions import (
@@ -119,6 +123,20 @@ def test_a_request_looks_once(published, django_assert_num_queries) -> None:
         assert current_reference() is current_reference()
     with django_assert_num_queries(2):
         assert current_reference() is current_reference()
+
+
+def test_a_page_looks_once_and_sees_what_it_published_itself(
+    published, clinic: Clinic, nurse: User, sarah: Recorded, admin_user: User, admin2: User, client: Client
+) -> None:
+    encounter = save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=sarah)
+    client.force_login(nurse)
+    with CaptureQueriesContext(connection) as asked:
+        client.get(reverse("encounter", args=[encounter.public_id]))
+    assert len([each for each in asked if "infusion_drugrow" in each["sql"]]) == 1
+    with looked_up_once():
+        assert current_reference() is shipped_reference()
+        published()
+        assert current_reference() is not shipped_reference()
 
 
 # What is refused ------------------------------------------------------------------------------------------------------
@@ -265,6 +283,10 @@ def test_a_withdrawal_is_forecast_too(visited, published, medicare: Payer, clini
     question = DrugQuestion(row=row, clinic=clinic, since=None, until=TODAY, days=DATED)
     [change] = all_changes(question)
     assert [(line.now, line.then) for line in change.lines] == [(60, 600)]
+    out = io.StringIO()
+    call_command("impact", row.public_id, stdout=out)
+    told = json.loads(out.getvalue())
+    assert (told["drug"], told["clinics"][clinic.name]["changed"]) == (str(row.public_id), 1)
 
 
 # Pages ----------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`manage.py impact OVERRIDE_ID`: what a draft, or the end of a rule, would have done to past encounters, as JSON."""
+"""`manage.py impact ID`: what a draft, or the end of a rule or drug, would have done to past encounters, as JSON."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from tqdm import tqdm
 
-from infusion.impact import Forecast, Question, forecast_part
-from infusion.models import Clinic
+from infusion.impact import AnyQuestion, DrugQuestion, Forecast, Question, forecast_part
+from infusion.models import Clinic, DrugRow
 from payers.models import PolicyOverride
 from payers.whatif import DATED, HELD
 
 
 class Command(BaseCommand):
-    help = "Tell what a draft or the withdrawal of a rule would have changed. Writes nothing."
+    help = "Tell what a draft or the withdrawal of a rule or drug would have changed. Writes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("override", type=UUID, metavar="OVERRIDE_ID", help="as it stands in the rule's address")
+        parser.add_argument("override", type=UUID, metavar="ID", help="as it stands in the rule's or drug's address")
         parser.add_argument("--since", type=date.fromisoformat, help="first date of service; without it, 90 days ago")
         parser.add_argument("--until", type=date.fromisoformat, help="last date of service; without it, today")
         parser.add_argument("--all", action="store_true", help="every past encounter")
@@ -31,16 +31,25 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         override = PolicyOverride.objects.filter(public_id=options["override"], known_until=None).first()
-        if override is None:
-            raise CommandError("No draft or rule has this id now. The rule's page has it in its address.")
+        row = DrugRow.objects.filter(public_id=options["override"], known_until=None).first()
+        if override is None and row is None:
+            raise CommandError("No draft, rule or drug has this id now. Its page has it in its address.")
         clinics = Clinic.objects.filter(name=options["clinic"]) if options["clinic"] else Clinic.objects.all()
         until = options["until"] or timezone.localdate()
         since = None if options["all"] else options["since"] or until - timedelta(days=90)
         days = DATED if options["dated"] else HELD
-        answers = {clinic.name: self.answer(Question(override, clinic, since, until, days)) for clinic in clinics}
-        self.stdout.write(json.dumps({"override": str(override.public_id), "days": days, "clinics": answers}, indent=2))
+        answers = {}
+        for clinic in clinics:
+            question: AnyQuestion
+            if override is not None:
+                question = Question(override, clinic, since, until, days)
+            elif row is not None:
+                question = DrugQuestion(row, clinic, since, until, days)
+            answers[clinic.name] = self.answer(question)
+        document = {"drug" if row else "override": str(options["override"]), "days": days, "clinics": answers}
+        self.stdout.write(json.dumps(document, indent=2))
 
-    def answer(self, question: Question) -> dict[str, Any]:
+    def answer(self, question: AnyQuestion) -> dict[str, Any]:
         found = Forecast(of=len(question.encounters()))
         with tqdm(total=found.of, unit=" encounters", disable=None, leave=False) as bar:
             while not found.done:
