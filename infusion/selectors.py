@@ -30,9 +30,12 @@ from infusion.services.calculate import calculate
 from infusion.services.label import PastDose
 from infusion.services.lines import Statement
 from infusion.services.wire import encounter_document, statement_document
-from payers.models import Payer
+from payers.models import Payer, PolicyOverride
 from payers.policy import PayerPolicy, Reading, jsonable
 from payers.selectors import policy_for
+
+# The payer parameters that look at earlier doses of the patient.
+READ_HISTORY = ("maximum_units_per_period", "minimum_days_between_doses")
 
 
 def encounters_of(clinic: Clinic) -> QuerySet[Encounter]:
@@ -46,9 +49,14 @@ def encounters_of(clinic: Clinic) -> QuerySet[Encounter]:
 
 def with_record(encounters: QuerySet[Encounter]) -> QuerySet[Encounter]:
     """The same encounters with all that `facts_of` reads, in a fixed number of queries."""
-    return encounters.select_related("clinic").prefetch_related(
-        Prefetch("administrations", Administration.objects.prefetch_related("pauses", "vials", "discards")),
-        "questions__asked_by",
+    needs_history = Exists(_rules_on_history().filter(payer=OuterRef("payer")))
+    return (
+        encounters.annotate(needs_history=needs_history)
+        .select_related("clinic", "patient")
+        .prefetch_related(
+            Prefetch("administrations", Administration.objects.prefetch_related("pauses", "vials", "discards")),
+            "questions__asked_by",
+        )
     )
 
 
@@ -163,11 +171,28 @@ def facts_of(encounter: Encounter) -> facts.Encounter:
         date_of_service=encounter.date_of_service,
         diagnoses=tuple(encounter.diagnoses),
         visit=visit,
-        administrations=tuple(_administration(row) for row in encounter.administrations.all()),
+        administrations=tuple(
+            _administration(row, bought_340b=encounter.bought_340b) for row in encounter.administrations.all()
+        ),
+        hospital_department=encounter.clinic.hospital_department,
+        past_doses=past_doses(encounter.patient, encounter) if _needs_history(encounter) else None,
     )
 
 
-def _administration(row: Administration) -> facts.Administration:
+def _needs_history(encounter: Encounter) -> bool:
+    """Whether a rule of the payer looks at earlier doses; without one, what happens at other visits changes nothing."""
+    known = getattr(encounter, "needs_history", None)
+    if known is None:
+        return _rules_on_history().filter(payer=encounter.payer_id).exists()
+    return bool(known)
+
+
+def _rules_on_history() -> QuerySet[PolicyOverride]:
+    rows = PolicyOverride.objects.filter(known_until__isnull=True, parameter__in=READ_HISTORY)
+    return rows.exclude(status=PolicyOverride.Status.DRAFT)
+
+
+def _administration(row: Administration, *, bought_340b: bool) -> facts.Administration:
     return facts.Administration(
         id=f"a{row.position + 1}",
         route=row.route,
@@ -178,6 +203,7 @@ def _administration(row: Administration) -> facts.Administration:
         purpose=row.purpose,
         primary=row.primary,
         acquired=row.acquired,
+        bought_340b=bought_340b and row.acquired == "purchased",
         start=row.started_at,
         stop=row.stopped_at,
         pauses=tuple(facts.Pause(start=each.started_at, stop=each.stopped_at) for each in row.pauses.all()),

@@ -29,10 +29,11 @@ COLUMNS: Mapping[type[Model], tuple[str, ...]] = {
     Authorization: ("payer", "drug", "number", "dose_limit", *DAYS),
     Provider: ("family_name", "given_name", "npi", "taxonomy", "left_on"),
     Clinic: (
-        "sends_claims", "legal_name", "npi", "tax_id", "taxonomy", *ADDRESS, "contact_name", "contact_phone",
+        "sends_claims", "hospital_department", "legal_name", "npi", "tax_id", "taxonomy", *ADDRESS, "contact_name",
+        "contact_phone",
         "sender_id", "receiver_name", "receiver_id",
     ),
-    Encounter: ("attending", "trial_number"),
+    Encounter: ("attending", "trial_number", "bought_340b"),
 }  # fmt: skip
 Row = TypeVar("Row", Patient, Coverage, Authorization, Provider, Clinic, Encounter)
 Membership = TypeVar("Membership", Coverage, Authorization)
@@ -130,8 +131,18 @@ def change_clinic_claims(*, by: User, clinic: Clinic, shown: str, values: Mappin
 
 @transaction.atomic
 def keep_claim_facts(*, by: User, encounter: Encounter, shown: str, values: Mapping[str, Any]) -> Encounter:
-    """Who treated, and for which trial. No line hangs on it, so an approval stands."""
-    return _changed(by, encounter, shown, values, "encounter.claim", "encounter", encounter.clinic_id)
+    """Who treated, for which trial, and at which price the drugs were bought.
+
+    No line hangs on the first two, so an approval stands; modifiers hang on the price, so it has to be corrected first.
+    """
+    before = encounter.bought_340b
+    if values.get("bought_340b", before) != before and encounter.state == Encounter.State.APPROVED:
+        raise Refused("The lines are approved, and a modifier hangs on the price. Correct the encounter first.")
+    changed = _changed(by, encounter, shown, values, "encounter.claim", "encounter", encounter.clinic_id)
+    if changed.bought_340b != before:
+        changed.version += 1
+        changed.save(update_fields=["version"])
+    return changed
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------

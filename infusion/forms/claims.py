@@ -22,6 +22,7 @@ from infusion.forms.record import MICROGRAM, TOO_FINE
 from infusion.models import Authorization, Coverage, Provider
 from infusion.models.people import SEXES
 from infusion.reference_now import current_reference
+from infusion.services.facts import DEPARTMENTS
 from infusion.services.reference import Drug
 from infusion.services.words import plain
 from infusion.time_entry import EntryProblem, plain_text
@@ -346,9 +347,13 @@ class ClinicForm(AddressForm):
         choices=[("yes", "This site sends its claims itself"), ("", "They feed a billing system that knows the rest")],
     )  # fmt: skip
 
+    hospital_department = SelectField(
+        label="Hospital department", choices=[("", "Not a department of a hospital"), *DEPARTMENTS.items()]
+    )
+
     widths = {"legal_name": WHOLE, "sends_claims": WHOLE, **ADDRESS_WIDTHS}
     sections = (
-        ("", ("sends_claims",)),
+        ("", ("sends_claims", "hospital_department")),
         ("Who bills", ("legal_name", "npi", "tax_id", "taxonomy")),
         ("Where", ADDRESS),
         ("Whom to ask", ("contact_name", "contact_phone")),
@@ -378,6 +383,10 @@ class ClaimFactsForm(RowForm):
         advice="write the eight digits of its NCT number, without the letters.",
         help_text="Eight digits, only where a trial’s sponsor supplies the drug.", attrs={"inputmode": "numeric"},
     )  # fmt: skip
+
+    bought_340b = forms.BooleanField(
+        label="Bought at the 340B price", required=False, widget=forms.CheckboxInput({"class": "form-check-input"})
+    )
 
     def __init__(self, *args: Any, providers: Iterable[Provider], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -22,7 +22,7 @@ class Encounter(models.Model):
     """One visit of one patient. `version` grows with each write; `client_id` makes a repeated submission harmless.
 
     `documentation` holds the answers to the clinic's checklist, by item; `trial_number` the eight digits of a clinical
-    trial whose sponsor supplies the drug.
+    trial whose sponsor supplies the drug; `bought_340b` says that what was bought for it was bought at the 340B price.
     """
 
     class State(models.TextChoices):
@@ -52,6 +52,7 @@ class Encounter(models.Model):
     documentation = models.JSONField(default=dict)
     attending = models.ForeignKey("infusion.Provider", models.PROTECT, null=True, related_name="+")
     trial_number = models.CharField(max_length=8, blank=True)
+    bought_340b = models.BooleanField(default=False)
 
     class Meta:
         constraints = (

@@ -7,6 +7,7 @@ import uuid
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
+from infusion.services.facts import DEPARTMENTS
 from payers.policy import SETTINGS
 
 SEXES = (("F", "Female"), ("M", "Male"), ("U", "Unknown"))
@@ -42,6 +43,7 @@ class Clinic(Address):
     asks_witness = models.BooleanField(default=False)
     checklist = models.JSONField(default=list, blank=True)
     sends_claims = models.BooleanField(default=True)
+    hospital_department = models.CharField(max_length=24, blank=True, choices=tuple(DEPARTMENTS.items()))
     legal_name = models.CharField(max_length=60, blank=True)
     taxonomy = models.CharField(max_length=10, blank=True)
     contact_name = models.CharField(max_length=60, blank=True)

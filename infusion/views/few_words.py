@@ -14,6 +14,8 @@ LACKS = {
     "code.not_effective": "a drug code in force",
     "diagnosis.not_billable": "a diagnosis in force",
     "drug.not_given": "a dose that reached the patient",
+    "drug.price_contradictory": "whether it was supplied or bought",
+    "drug.price_mixed": "at which price the drug was bought",
     "drug.unknown": "a known drug",
     "hydration.purpose_missing": "purpose of the hydration",
     "drug.look_alike": "the right drug",
@@ -51,6 +53,10 @@ ACKNOWLEDGED = {
         "the date is not the day of the start",
         "A claim with the wrong day is read under the wrong rules or sent back.",
     ),
+    "department.missing": (
+        "where the department lies is not recorded",
+        "Without PO or PN the payer sends the lines back, or pays them wrongly.",
+    ),
     "diagnosis.not_accepted": (
         "the payer accepts other diagnoses",
         "The drug is denied unless one of them is on the claim.",
@@ -59,7 +65,11 @@ ACKNOWLEDGED = {
         "a diagnosis could not be checked",
         "A code that is not in force on the day sends the claim back.",
     ),
+    "dose.history_missing": ("earlier doses are not known here", "A dose that comes too soon is denied."),
+    "dose.too_soon": ("the last dose was not long ago", "The drug is denied unless the payer has agreed."),
+    "drug.lines_denied": ("the payer takes one line a day", "The lines after the first come back unpaid."),
     "drug.not_covered": ("the drug is not covered", "The drug line will be denied."),
+    "modifier.not_in_force": ("a modifier is not in force on the day", "A claim with it can be sent back."),
     "ndc.malformed": ("an NDC cannot be used", "A payer that wants the NDC sends the line back."),
     "ndc.missing": ("the NDC is missing", "The payer sends the drug line back without it."),
     "policy.unverified": ("a rule is unverified", ""),
@@ -67,9 +77,17 @@ ACKNOWLEDGED = {
         "a repeated push is not billed",
         "One unit is lost if it came more than 30 minutes after the push before.",
     ),
+    "route.mixed": (
+        "the drug was given in more than one way",
+        "The line goes without the modifier that the payer wants.",
+    ),
     "step_therapy.required": (
         "another treatment comes first",
         "Without proof that it was tried the drug is denied.",
+    ),
+    "time.hour_over_midnight": (
+        "an hour lies on both sides of midnight",
+        "Which day its unit belongs to is not settled.",
     ),
     "time.partial_overlap": (
         "some minutes count for another infusion",
@@ -84,9 +102,14 @@ ACKNOWLEDGED = {
         "there is no stop time",
         "It counts as a push. With a stop in the record its hours would count.",
     ),
+    "units.above_dose_limit": ("the dose is above the payer’s limit", "The units above it are denied."),
     "units.above_mue": (
         "the units are above the usual daily limit",
         "The payer denies them unless the record supports the dose.",
+    ),
+    "units.above_period_limit": (
+        "the doses of some months are above the payer’s limit",
+        "The units above it are denied.",
     ),
     "vials.expired": ("a vial had expired", "A payer can take back what was paid for expired drug."),
     "vials.kinds_mixed": (
@@ -98,6 +121,7 @@ ACKNOWLEDGED = {
         "smaller vials would have done",
         "A payer can refuse the discarded drug that they would have saved.",
     ),
+    "waste.dosing_unknown": ("how the drug is dosed is not known here", "What was discarded stays unbilled."),
     "waste.line_residual": (
         "drug stayed in the line",
         "If the record counts it neither as dose nor as discard, it is missing twice.",

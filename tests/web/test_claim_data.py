@@ -19,8 +19,9 @@ from infusion.audit import AuditEvent
 from infusion.exchange.claim import npi_holds
 from infusion.forms.claims import ClaimFactsForm, ClinicForm, CoverageForm, ProviderForm
 from infusion.models import Authorization, Clinic, Coverage, Encounter, Patient, Provider
+from infusion.selectors import facts_of, review_of
+from payers.actions import Departure, identify_payer, publish_override
 from payers.actions import Refused as PayerRefused
-from payers.actions import identify_payer
 from payers.models import Payer
 from tests.web.conftest import House
 from tests.web.page import Page
@@ -290,8 +291,50 @@ def test_who_treated_is_someone_who_was_here(house: House, desk: Any) -> None:
     assert send(desk(), address, attending=str(here.public_id), trial_number="01234567").status_code == 302
     encounter = Encounter.objects.get(pk=house.approved.pk)
     assert (encounter.attending, encounter.trial_number, encounter.version) == (here, "01234567", version)
-    assert last_event("encounter.claim").after == {"attending": str(here.public_id), "trial_number": "01234567"}
+    assert last_event("encounter.claim").after == {
+        "attending": str(here.public_id), "trial_number": "01234567", "bought_340b": False,
+    }  # fmt: skip
     assert not ClaimFactsForm({"trial_number": "NCT0123"}, providers=[]).is_valid()
+
+
+def test_the_price_changes_the_modifiers_and_so_never_under_an_approval(
+    house: House, desk: Callable[..., Client]
+) -> None:
+    publish_override(
+        by=None, payer=house.draft.payer, status="unverified",
+        departure=Departure(
+            parameter="modifier_340b", value="TB", effective_from=date(2025, 1, 1), source_document="Bulletin",
+            source_read_on=date(2026, 1, 2),
+        ),
+    )  # fmt: skip
+    address = reverse("claim-facts", args=[house.with_billing.public_id])
+    assert desk().post(address, {**filled(desk(), address), "bought_340b": "on"}).status_code == 302
+    waiting = Encounter.objects.get(pk=house.with_billing.pk)
+    assert waiting.version == house.with_billing.version + 1
+    drug = [line for line in review_of(waiting).statement.lines if line.code == "J2350"]
+    assert [line.modifiers for line in drug] == [("JZ", "TB")]
+    address = reverse("claim-facts", args=[house.approved.public_id])
+    reply = desk().post(address, {**filled(desk(), address), "bought_340b": "on"})
+    assert reply.status_code in (409, 422)
+    assert "Correct the encounter first." in reply.content.decode()
+    assert not Encounter.objects.get(pk=house.approved.pk).bought_340b
+
+
+def test_earlier_doses_are_read_only_where_a_rule_looks_at_them(house: House) -> None:
+    assert facts_of(house.with_billing).past_doses is None
+    publish_override(
+        by=None, payer=house.draft.payer, status="unverified",
+        departure=Departure(
+            parameter="minimum_days_between_doses", value=150, effective_from=date(2025, 1, 1),
+            source_document="Bulletin", source_read_on=date(2026, 1, 2),
+        ),
+    )  # fmt: skip
+    assert facts_of(Encounter.objects.get(pk=house.with_billing.pk)).past_doses == ()
+    moved = Encounter.objects.get(pk=house.approved.pk)
+    moved.patient, moved.date_of_service = house.with_billing.patient, date(2026, 1, 10)
+    moved.save()
+    warned = review_of(Encounter.objects.get(pk=house.with_billing.pk)).statement.warnings
+    assert "dose.too_soon" in [finding.code for finding in warned]
 
 
 def test_a_payer_is_named_on_claims_by_admins(house: House, desk: Any, medicare: Payer) -> None:

@@ -488,7 +488,7 @@ def test_made_up_encounters_read_back_as_they_were_saved():
     reference, same = shipped_reference(), 0
     for document in made_up(20260310, 400):
         try:
-            recorded = normal(parse_encounter(document, document["time_zone"]).encounter)
+            recorded = typed_at_the_chair(normal(parse_encounter(document, document["time_zone"]).encounter))
         except ClockChange:
             continue
         zone = ZoneInfo(recorded.time_zone)
@@ -506,6 +506,14 @@ def test_made_up_encounters_read_back_as_they_were_saved():
         assert normal(again.encounter()) == saved
         same += saved == recorded
     assert same > 250
+
+
+def typed_at_the_chair(recorded: facts.Encounter) -> facts.Encounter:
+    """Without what billing, the clinic's page or earlier visits say of it."""
+    return replace(
+        recorded, hospital_department="", past_doses=None,
+        administrations=tuple(replace(each, bought_340b=False) for each in recorded.administrations),
+    )  # fmt: skip
 
 
 def read(entries, time_zone: str) -> RecordEntry:

@@ -220,7 +220,7 @@ def test_a_nurse_sees_the_clinics_day_and_older_drafts(
     assert rows["MRN-1001"].address == f"/encounters/{today.public_id}/"
     assert ">New encounter</a>" in response.text
     assert "J2350" not in response.text
-    assert "Sarah" not in response.text
+    assert "Sarah Lindqvist" in response.text, "whose encounter it is"
 
 
 def test_billing_counts_its_lists(billing: Client, make: Make, thirty: Payer, biller: User) -> None:
