@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Sequence
 
-FORMULA = re.compile(r"[=+\-@\t\r]")
-NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+from infusion.exchange.charge_csv import defused
 
 
 def spreadsheet_bytes(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
@@ -25,5 +23,4 @@ def safe_cell(value: object) -> str:
     >>> safe_cell('=HYPERLINK("x")'), safe_cell("-12.50"), safe_cell("-1+1"), safe_cell(None)
     ('\\'=HYPERLINK("x")', '-12.50', "'-1+1", '')
     """
-    text = "" if value is None else str(value)
-    return f"'{text}" if FORMULA.match(text.lstrip(" ")) and not NUMBER.fullmatch(text) else text
+    return defused("" if value is None else str(value))
