@@ -53,7 +53,8 @@ def leaks(client: Client, method: str, address: str, sent: dict[str, str] | None
     reply = getattr(client, method)(address, sent or {})
     assert reply.status_code < 500
     found = [f"{method} {address}: {text}" for text in outside(reply, address) if tells(text)]
-    return found, tells(reply.content.decode(errors="replace"))
+    body = b"".join(reply.streaming_content) if reply.streaming else reply.content
+    return found, tells(body.decode(errors="replace"))
 
 
 def signed_in(house: House, role: str) -> Client:
