@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from infusion.impact import AnyQuestion, DrugQuestion, Forecast, Question, forecast_part
 from infusion.models import Clinic, DrugRow
+from infusion.reference_now import looked_up_once
 from payers.models import PolicyOverride
 from payers.whatif import DATED, HELD
 
@@ -51,7 +52,7 @@ class Command(BaseCommand):
 
     def answer(self, question: AnyQuestion) -> dict[str, Any]:
         found = Forecast(of=len(question.encounters()))
-        with tqdm(total=found.of, unit=" encounters", disable=None, leave=False) as bar:
+        with looked_up_once(), tqdm(total=found.of, unit=" encounters", disable=None, leave=False) as bar:
             while not found.done:
                 found = forecast_part(question, found)
                 bar.update(found.looked_at - bar.n)
