@@ -33,6 +33,7 @@ PRACTITIONER, OUTPATIENT = "practitioner", "outpatient"
 MOST_BYTES = 80_000_000
 MOST_ROWS = 3_000_000
 MOST_PROBLEMS = 5
+LONGEST_LINE = 200_000
 HEADING_ROWS = 60
 CODE = re.compile(r"[0-9A-Z][0-9]{3}[0-9A-Z]")
 CARRIED = re.compile(r"96[345][0-9]{2}|9960[12]|[JQ][0-9]{4}|[CS]9[0-9]{3}")
@@ -219,9 +220,16 @@ def _is_carried(cells: Sequence[str], code_at: int) -> bool:
     return bool(CARRIED.fullmatch(_code(cells[code_at].strip() if code_at < len(cells) else "")))
 
 
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    while line := text.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise UnreadableFile(f"A line is longer than {LONGEST_LINE:,} characters, which no row of a table is.")
+        yield line
+
+
 def _records(text: io.TextIOWrapper) -> Iterator[tuple[int, list[str]]]:
     """The rows, numbered as a spreadsheet numbers them. Tabs or commas: whichever the first row of codes has."""
-    lines = iter(text)
+    lines = _lines(text)
     above: list[str] = []
     for line in lines:
         above.append(line)

@@ -64,7 +64,10 @@ def read_fee_file(content: bytes) -> FeeFile:
     file = FeeFile(hashlib.sha256(content).hexdigest())
     delimiter = _delimiter(text)
     records = _records(text, delimiter)
-    _, heads = next(records)
+    first = next(records, None)
+    if first is None:
+        raise UnreadableFile("The file is empty. Choose the one with the rates.")
+    heads = first[1]
     columns = _columns(heads)
     file.not_read = tuple(head.strip() for at, head in enumerate(heads) if head.strip() and at not in columns.values())
     seen: dict[str, int] = {}

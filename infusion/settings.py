@@ -229,6 +229,13 @@ SESSION_COOKIE_HTTPONLY = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 400
 DATA_UPLOAD_MAX_NUMBER_FILES = 1
+# A part of the largest table of CMS, and the form around it.
+INFUSION_LARGEST_UPLOAD = 81_000_000
+FILE_UPLOAD_HANDLERS = [
+    "infusion.uploads.NotTooLarge",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 
 if PRODUCTION:
     # The __Host- names bind a cookie to this host and to https; plain http on loopback cannot use them.

@@ -25,6 +25,7 @@ from payers.selectors import overrides_known
 
 Status = PolicyOverride.Status
 MOST_RULES = 5_000
+LONGEST_LINE = 10_000
 SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 NAMES = {each.name for each in fields(Departure)}
 TEXTS = {"parameter": 60, "setting": 32, "drug": 10, "source_document": 200, "source_address": 300, "note": 2000}
@@ -97,10 +98,14 @@ def _said(row: PolicyOverride) -> dict[str, Any]:
 
 def read_pack(text: str) -> list[PackedPayer]:
     """The payers of a file. Raises Unreadable with everything that is wrong, by payer and rule."""
+    if any(len(line) > LONGEST_LINE for line in text.splitlines()):
+        raise Unreadable([f"A line is longer than {LONGEST_LINE:,} characters, which no rule needs."])
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise Unreadable([f"The file is not readable as TOML: {problem}."]) from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, brackets in brackets without end
+        raise Unreadable(["The file holds a number or a nesting that no rule has."]) from None
     problems: list[str] = []
     payers = [_payer(entry, number, problems) for number, entry in enumerate(_tables(document, "payer", problems), 1)]
     if sum(len(payer.rules) for payer in payers) > MOST_RULES:
