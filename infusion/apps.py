@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -5,3 +7,7 @@ class InfusionConfig(AppConfig):
     name = "infusion"
     verbose_name = "Infusions"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Its receiver sees every connection from the first one on."""
+        import_module("infusion.safe_database")

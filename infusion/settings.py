@@ -230,7 +230,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 400
 DATA_UPLOAD_MAX_NUMBER_FILES = 1
 # A part of the largest table of CMS, and the form around it.
-INFUSION_LARGEST_UPLOAD = 81_000_000
+LARGEST_UPLOAD_BYTES = 81_000_000
 FILE_UPLOAD_HANDLERS = [
     "infusion.uploads.NotTooLarge",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",

@@ -13,7 +13,7 @@ class NotTooLarge(FileUploadHandler):
     """The first of the upload handlers: looks at the announced length alone and hands everything on."""
 
     def handle_raw_input(self, input_data: Any, META: Any, content_length: int, *rest: Any, **more: Any) -> None:  # noqa: N803
-        if content_length > settings.INFUSION_LARGEST_UPLOAD:
+        if content_length > settings.LARGEST_UPLOAD_BYTES:
             raise RequestDataTooBig(f"{content_length} bytes are announced.")
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:

@@ -86,7 +86,7 @@ BOTH = ("R01", "R03", "R04", "R05", "R09", "R10", "R13", "R14", "R44", "R45", "R
 # Test files of the ordinary suite that hold a row, wholly or in part: `make prove` runs them too.
 SUITE: dict[str, tuple[str, ...]] = {
     "R02": ("tests/web/test_encounter_form.py", "tests/web/test_claim_data.py"),
-    "R08": ("tests/repo/test_sqlite.py",),
+    "R07": ("tests/repo/test_sqlite.py",),
     "R15": ("tests/web/test_time_entry.py", "tests/rules/test_parts.py"),
     "R16": ("tests/web/test_time_entry.py",),
     "R17": ("tests/rules/test_boundaries.py", "tests/rules/test_properties.py"),
