@@ -118,7 +118,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("drugs/rows/<uuid:public_id>/", drug_row, name="drug-row"),
     path("drugs/rows/<uuid:public_id>/impact/", impact, {"drug": True}, name="drug-impact"),
     path(
-        "drugs/rows/<uuid:public_id>/impact/encounters/", impact_encounters, {"drug": True},
+        "drugs/rows/<uuid:public_id>/impact/encounters/",
+        impact_encounters,
+        {"drug": True},
         name="drug-impact-encounters",
     ),
     path("drugs/rows/<uuid:public_id>/impact/encounters.csv", impact_file, {"drug": True}, name="drug-impact-file"),

@@ -424,7 +424,12 @@ def kept(reply: Any) -> str:
 def test_a_file_is_looked_at_and_then_loaded(house: House) -> None:
     client = client_of(house.people[ADMIN])
     looked = upload(client)
-    for part in ("Nothing is saved yet.", "rows to load 3", "4 rows read", "J2350 not there 600 a day, without exception"):
+    for part in (
+        "Nothing is saved yet.",
+        "rows to load 3",
+        "4 rows read",
+        "J2350 not there 600 a day, without exception",
+    ):
         assert part in text_of(looked), part
     assert not EditTable.objects.exists()
     reply = client.post("/tables/load/", {"act": "confirm", "kept": kept(looked)}, follow=True)

@@ -19,7 +19,7 @@ from infusion.selectors import review_of
 
 GUARDED = (
     "infusion_auditevent", "infusion_approval", "infusion_batch", "infusion_batchclaim", "infusion_batchfile",
-    "infusion_batchline", "payers_policyoverride",
+    "infusion_batchline", "infusion_drugrow", "payers_policyoverride",
 )  # fmt: skip
 
 
