@@ -18,6 +18,7 @@ from tests.web.conftest import (
     House,
     as_role,
     claim_rows,
+    drug_rows,
     fee_schedule,
     house,
     mark,
@@ -28,7 +29,8 @@ from tests.web.conftest import (
 )
 
 __all__ = [
-    "House", "as_role", "claim_rows", "fee_schedule", "house", "mark", "next_door", "no_touch_is_written", "rules",
+    "House", "as_role", "claim_rows", "drug_rows", "fee_schedule", "house", "mark", "next_door",
+    "no_touch_is_written", "rules",
     "values",
 ]  # fmt: skip
 

@@ -151,7 +151,7 @@ def unseen(told: list[tuple[Any, ...]]) -> int:
 def test_what_is_approved_was_shown_and_once(
     nurse: User, biller: User, clinic: Clinic, sarah: Recorded, prove: Prove
 ) -> None:
-    rounds = size(24, 4000)
+    rounds = size(12, 4000)
     told = raced(nurse, biller, clinic, sarah, rounds, careful=True)
     outcomes = Counter(what for what, _, _ in told)
     errors = [what for what in outcomes if what.startswith("error")]
@@ -172,6 +172,7 @@ def test_what_is_approved_was_shown_and_once(
     assert outcomes["edited"]
 
 
+@pytest.mark.skipif(not share(), reason="which of two is first is chance, so that it takes many rounds")
 def test_approving_what_is_there_by_then_would_be_seen(
     nurse: User, biller: User, clinic: Clinic, sarah: Recorded
 ) -> None:

@@ -106,7 +106,7 @@ def grows(pattern: str, anywhere: bool, most: int) -> str:
             best = min(best, time.process_time() - began)
         return best
 
-    for pump in PUMPS if share() else PUMPS[::4]:
+    for pump in PUMPS if share() else PUMPS[::7]:
         length = most // len(pump) // 2
         once, twice = seconds(pump * length + "!"), seconds(pump * length * 2 + "!")
         if twice > SLOWEST_SECONDS and twice > 3 * once:
@@ -242,7 +242,7 @@ def test_lists_take_names_from_a_list(house: House, prove: Prove) -> None:
     client.force_login(house.people[BILLING])
     asked = errors = reached = 0
     for name, parameters in LISTS.items():
-        for turn in range(size(6, 500)):
+        for turn in range(size(3, 500)):
             payload = (
                 f"{dice.choice(HOSTILE)[:300]}zzq{turn}" if turn % 2 else f"-{dice.choice(HOSTILE)[:200]}zzq{turn}"
             )
