@@ -62,7 +62,7 @@ def enter_sarah(page: Page, reference: str, day: str = "2026-03-10") -> None:
     field(drug, "Vials (count)").fill("2")
 
 
-def thirty_minutes_from_next_month(page: Page) -> None:
+def thirty_minutes_from_next_month(page: Page, second: Page) -> None:
     page.get_by_role("link", name="Payers").first.click()
     page.get_by_role("link", name="Medicare").click()
     page.get_by_role("link", name="Minutes that earn another hour", exact=True).click()
@@ -70,12 +70,16 @@ def thirty_minutes_from_next_month(page: Page) -> None:
     field(page, "From").fill("2026-04-01")
     field(page, "Source document").fill("Provider bulletin 12")
     field(page, "Read on").fill("2026-03-09")
-    button(page, "Publish as verified").click()
-    expect(page.get_by_role("status")).to_contain_text("Today’s policy stays as it is.")
+    button(page, "Save as a draft").click()
+    button(page, "Send to a second admin").click()
+    expect(page.get_by_role("heading", name="What is proposed")).to_be_visible()
+    second.goto(page.url)
+    button(second, "Publish").click()
+    expect(second.get_by_role("status")).to_contain_text("Today’s policy stays as it is.")
 
 
 def test_sarah_is_recorded_reviewed_and_approved_while_next_months_rule_waits(
-    signed_in: Callable[[User], Page], nurse: User, biller: User, admin_user: User, medicare: Payer
+    signed_in: Callable[[User], Page], nurse: User, biller: User, admin_user: User, admin2: User, medicare: Payer
 ) -> None:
     chair, desk, office = signed_in(nurse), signed_in(biller), signed_in(admin_user)
 
@@ -86,8 +90,8 @@ def test_sarah_is_recorded_reviewed_and_approved_while_next_months_rule_waits(
     button(chair, "Hand to billing").click()
     chair.wait_for_url("**/encounters/")
 
-    thirty_minutes_from_next_month(office)
-    assert PolicyOverride.objects.get().effective_from.isoformat() == "2026-04-01"
+    thirty_minutes_from_next_month(office, signed_in(admin2))
+    assert PolicyOverride.objects.get(known_until=None).effective_from.isoformat() == "2026-04-01"
 
     desk.reload()
     desk.get_by_role("link", name="MRN-1001", exact=True).click()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from infusion.management.demo_years import Year
 from infusion.models import Approval, Clinic, Encounter, User
+from payers.actions import Departure, publish_override
 from payers.models import Payer
 from tests.ux.keys import Keys
 
@@ -82,6 +84,13 @@ def test_a_day_of_billing_by_keyboard(at_the_list: Page, axe: Axe) -> None:
 
 def test_what_has_a_warning_is_not_approved_by_a_key(at_the_list: Page, year: Clinic) -> None:
     page = at_the_list
+    publish_override(
+        by=None, payer=Payer.objects.get(slug="medicare"), status="unverified",
+        departure=Departure(
+            parameter="infusion_minimum_minutes", value=16, effective_from=date(2020, 1, 1),
+            source_document="Bulletin", source_read_on=date(2026, 1, 2),
+        ),
+    )  # fmt: skip
     page.goto("/encounters/?view=warnings")
     before = Approval.objects.count()
     page.keyboard.press("a")
