@@ -56,9 +56,11 @@ def clinic_now() -> datetime:
 
 
 def surroundings(payer: str) -> Surroundings:
+    reference = current_reference()
+    # Last, because PostgreSQL answers nothing more in a transaction in which a table was missing.
     known = payers_to_choose()
     names = {"": "National baseline", **{slug: each.name for slug, each in known.items()}}
-    return Surroundings(current_reference(), clinic_now(), names, policy_of(known.get(payer)))
+    return Surroundings(reference, clinic_now(), names, policy_of(known.get(payer)))
 
 
 @dataclass(frozen=True, slots=True)
