@@ -18,7 +18,7 @@ setup: .venv/ready
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/ensure python3-venv
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing the packages named in requirements-dev.txt into .venv"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@
 
 run: setup
