@@ -38,6 +38,7 @@ def together(work: Callable[..., Any], processes: int, *arguments: Any, seconds:
 
 def telling(work: Callable[..., Any], number: int, barrier: Any, told: Any, *arguments: Any) -> None:
     """Runs `work` and tells what it answers, or what stopped it."""
+    forget_inherited_connections()
     try:
         answer = work(number, barrier, *arguments)
     except BaseException as problem:
@@ -45,6 +46,21 @@ def telling(work: Callable[..., Any], number: int, barrier: Any, told: Any, *arg
         answer = f"{type(problem).__name__}: {problem}"
     told.put(answer)
     connections.close_all()
+
+
+_inherited: list[Any] = []
+
+
+def forget_inherited_connections() -> None:
+    """Leave the parent's connections alone, so that this process opens its own.
+
+    Django keeps one for code under a running event loop and one for code outside. A browser test before this one has
+    left such a loop in the parent, whose `close_all` closed only the one; a fork has no loop and finds the other open.
+    They are kept, not closed: closing would end the parent's conversation with the database.
+    """
+    for each in connections.all(initialized_only=True):
+        _inherited.append(each.connection)
+        each.connection = None
 
 
 # R05: a form that is sent up to three times ---------------------------------------------------------------------------
