@@ -30,6 +30,7 @@ NOT_STARTED, RUNNING, PAUSED, STOPPED, GIVEN = "not-started", "running", "paused
 # is, three hours: late enough to trouble nobody for nothing, and still on the same day.
 USUAL_MINUTES_OF_OTHERS = 180
 SOON = timedelta(hours=1)
+NO_BREAK = "\u00a0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,7 @@ def tile_of(encounter: Encounter, now: datetime) -> Tile | None:
     lost = next((each for each in courses if each.is_open and (older or each.has_lost_its_stop)), None)
     shown = lost or main
     if lost is not None and lost.since is not None:
-        sign = Sign("warn", f"No stop since\u00a0{when(lost.since, now)}")
+        sign = Sign("warn", joined("No stop since", when(lost.since, now)))
     elif older:
         sign = Sign("warn", f"No times, {day_words(encounter.date_of_service)}")
     else:
@@ -258,10 +259,10 @@ def sign_of(course: Course, now: datetime) -> Sign:
         case "running":
             return Sign("run", f"Running {duration(course.running_minutes)}")
         case "paused":
-            return Sign("pause", f"Paused at\u00a0{when(course.since, now)}")
+            return Sign("pause", joined("Paused at", when(course.since, now)))
         case "stopped":
-            return Sign("stop", f"Stopped at\u00a0{when(course.since, now)}")
-    return Sign("ok", f"Given at\u00a0{when(course.since, now)}")
+            return Sign("stop", joined("Stopped at", when(course.since, now)))
+    return Sign("ok", joined("Given at", when(course.since, now)))
 
 
 def empty_chair(chair: Chair, orders: list[Order], now: datetime) -> Tile:
@@ -309,6 +310,15 @@ def when(moment: datetime, now: datetime) -> str:
     """The time of day, with its day when that is not today."""
     day = moment.astimezone(now.tzinfo).date()
     return clock(moment, now) if day == now.date() else f"{day_words(day)}, {clock(moment, now)}"
+
+
+def joined(words: str, moment: str) -> str:
+    """A time of day stays on the line of the word before it; a day may begin the next line of a narrow tile.
+
+    >>> joined("Paused at", "09:05"), joined("No stop since", "March 9, 09:05")
+    ('Paused at\\xa009:05', 'No stop since March 9, 09:05')
+    """
+    return f"{words}{' ' if ', ' in moment else NO_BREAK}{moment}"
 
 
 def day_words(day: date) -> str:
