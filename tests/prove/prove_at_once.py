@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -18,13 +17,14 @@ from infusion.actions import Recorded, hand_to_billing, save_encounter
 from infusion.audit import AuditEvent, AuditHead, canonical
 from infusion.models import Approval, BatchLine, Clinic, Encounter, User
 from payers.models import Payer
+from tests.processes import together
 from tests.prove.conftest import Prove
-from tests.prove.crowd import approve_or_edit, new_ids, send, together
+from tests.prove.crowd import approve_or_edit, new_ids, send
 from tests.prove.table import share, size
-from tests.web import test_lost_updates
 from tests.web.page import Page
 from tests.web.test_audit import first_flaw
 from tests.web.test_batches import pressed
+from tests.web.test_lost_updates import PROCESSES, edited
 
 pytestmark = pytest.mark.django_db(transaction=True)
 small_elsewhere = pytest.mark.skipif(not share(), reason="its small form is in tests/web")
@@ -37,12 +37,9 @@ def chain() -> int | None:
 @pytest.mark.both
 @pytest.mark.proves("R01")
 @small_elsewhere
-def test_no_edit_is_lost(
-    nurse: User, clinic: Clinic, sarah: Recorded, prove: Prove, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(test_lost_updates, "PROCESSES", 16)
+def test_no_edit_is_lost(nurse: User, clinic: Clinic, sarah: Recorded, prove: Prove) -> None:
     edits = size(2, 625)
-    kept = test_lost_updates.edited(nurse, clinic, sarah, edits, 50, careful=True)
+    kept = edited(nurse, clinic, sarah, edits, 50, careful=True, processes=16)
     told = AuditEvent.objects.filter(action="encounter.save").count()
     flaw = chain()
     prove(
@@ -57,8 +54,8 @@ def test_no_edit_is_lost(
 @pytest.mark.proves("R01")
 @small_elsewhere
 def test_edits_are_lost_without_the_version(nurse: User, clinic: Clinic, sarah: Recorded, prove: Prove) -> None:
-    kept = test_lost_updates.edited(nurse, clinic, sarah, 25, 1, careful=False)
-    prove("R01", "", f"without the version {test_lost_updates.PROCESSES * 25 - kept:.0f} of 100 lost", kept < 100)
+    kept = edited(nurse, clinic, sarah, 25, 1, careful=False)
+    prove("R01", "", f"without the version {PROCESSES * 25 - kept:.0f} of 100 lost", kept < 100)
 
 
 # R05 ------------------------------------------------------------------------------------------------------------------
@@ -194,7 +191,7 @@ def test_a_line_leaves_once(
     for turn in range(rounds):
         for number in range(8):
             visited(60 + number, medicare, date(2026, 3, 1 + turn % 28))
-        outcomes += pressed(str(connection.settings_dict["NAME"]), careful=True)
+        outcomes += pressed(careful=True)
     lines = Counter(BatchLine.objects.values_list("approval_id", "position", "kind"))
     presses = sum(outcomes.values())
     strange = [each for each in outcomes if each not in ("made", "refused")]

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-import os
 import random
+from collections import Counter
 from typing import Any
 from uuid import uuid4
 
+from django.db import connection
 
-def press(database: str, presses: int, seed: int, careful: bool, barrier: Any, told: Any) -> None:
+from infusion.actions import Refused, batches, make_batch
+from infusion.batches import standing_of, waiting
+from infusion.models import Clinic, User
+
+
+def press(seed: int, barrier: Any, database: str, presses: int, careful: bool) -> Counter[str]:
     """Make a batch of what was ready when it was looked at, again and again, as whoever sees an old page does.
 
-    The careless one does not look again once it holds the lock, as a program without that look would.
+    First of two encounters at a time by chance, then of each alone, so that nothing stays behind. The careless one
+    does not look again once it holds the lock, as a program without that look would.
     """
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    import django
-    from django.conf import settings
-
-    settings.DATABASES["default"]["NAME"] = database
-    django.setup()
-    from django.db import connection
-
-    from infusion.actions import Refused, batches, make_batch
-    from infusion.batches import standing_of, waiting
-    from infusion.models import Clinic, User
-
+    connection.settings_dict["NAME"] = database
     clinic, by, chosen = Clinic.objects.get(), User.objects.get(username="billing"), random.Random(seed)
-    look_again = batches._chosen
     barrier.wait()
     standing = standing_of(clinic, waiting(clinic))
     barrier.wait()
-    for _ in range(presses):
-        some = chosen.sample(standing, min(2, len(standing)))
+    said: Counter[str] = Counter()
+    for some in [
+        *(chosen.sample(standing, min(2, len(standing))) for _ in range(presses)),
+        *([one] for one in standing),
+    ]:
         if not careful:
             batches._chosen = lambda *_, some=some: [each for row in some for each in row.candidates]
         try:
             make_batch(by=by, clinic=clinic, client_id=uuid4(), encounters=[each.encounter for each in some])
-            told.put("made")
+            said["made"] += 1
         except Refused:
-            told.put("refused")
+            said["refused"] += 1
         except Exception as problem:
-            told.put(f"{type(problem).__name__}: {problem}")
-    batches._chosen = look_again
-    connection.close()
+            said[f"{type(problem).__name__}: {problem}"] += 1
+    return said

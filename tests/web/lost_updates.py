@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from infusion.actions import Recorded, Stale, save_encounter
+from infusion.models import Encounter
+from infusion.selectors import facts_of
 
-def edit(database: str, client_ids: list[str], edits: int, seed: int, careful: bool, barrier: Any) -> None:
+
+def edit(seed: int, barrier: Any, client_ids: list[str], edits: int, careful: bool) -> None:
     """Add 1 mg to the ordered dose of one encounter after another, `edits` times.
 
     The careful one reads again when it is refused. The careless one writes what it read over whatever is stored by
     then, as a program without the check would.
     """
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    import django
-    from django.conf import settings
-
-    settings.DATABASES["default"]["NAME"] = database
-    django.setup()
-    from django.db import connection
-
-    from infusion.actions import Stale
-
     chosen, done = random.Random(seed), 0
-    connection.ensure_connection()
     barrier.wait()
     while done < edits:
         add_one, read = one_more(chosen.choice(client_ids))
@@ -40,15 +32,10 @@ def edit(database: str, client_ids: list[str], edits: int, seed: int, careful: b
             except Stale:
                 if careful:
                     break
-    connection.close()
 
 
 def one_more(client_id: str) -> tuple[Callable[[int | None], object], int]:
     """The write that adds 1 mg to what is stored now, and the version that was read."""
-    from infusion.actions import Recorded, save_encounter
-    from infusion.models import Encounter
-    from infusion.selectors import facts_of
-
     stored = Encounter.objects.select_related("clinic", "patient", "payer", "recorded_by").get(client_id=client_id)
     record = facts_of(stored)
     [given] = record.administrations

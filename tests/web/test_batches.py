@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import multiprocessing
 import re
 import shutil
 import sqlite3
@@ -65,6 +64,7 @@ from infusion.services.facts import Administration
 from infusion.services.payment import Rate
 from payers.actions import add_payer
 from payers.models import Payer
+from tests.processes import together
 from tests.web.batch_presses import press
 from tests.web.conftest import House
 from tests.web.page import Page
@@ -495,23 +495,13 @@ def test_the_command_writes_the_same_bytes(
 
 # Two people at once ---------------------------------------------------------------------------------------------------
 
-PROCESSES, PRESSES, ENCOUNTERS = 4, 12, 8
+PROCESSES, PRESSES, ENCOUNTERS = 4, 6, 8
 
 
-def pressed(database: str, *, careful: bool) -> Counter[str]:
+def pressed(database: str | Path = "", *, careful: bool) -> Counter[str]:
     """What became of every press."""
-    spawn = multiprocessing.get_context("spawn")
-    barrier, told = spawn.Barrier(PROCESSES), spawn.Queue()
-    workers = [
-        spawn.Process(target=press, args=(database, PRESSES, seed, careful, barrier, told)) for seed in range(PROCESSES)
-    ]
-    for worker in workers:
-        worker.start()
-    said = Counter(told.get(timeout=60) for _ in range(PROCESSES * PRESSES))
-    for worker in workers:
-        worker.join(30)
-    assert [worker.exitcode for worker in workers] == [0] * PROCESSES
-    return said
+    name = str(database or connection.settings_dict["NAME"])
+    return sum(together(press, PROCESSES, name, PRESSES, careful, seconds=120), Counter())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -519,10 +509,11 @@ def pressed(database: str, *, careful: bool) -> Counter[str]:
 def test_each_line_leaves_once_however_many_press_at_once(site: Site, careful: bool) -> None:
     for number in range(ENCOUNTERS):
         site.approved(f"MRN-{number}")
-    said = pressed(str(connection.settings_dict["NAME"]), careful=careful)
+    said = pressed(careful=careful)
     assert set(said) == {"made", "refused"}, "nobody sees an error of the database"
     assert said["made"] == Batch.objects.count() >= ENCOUNTERS / 2
     assert set(left().values()) == {1}
+    assert len(left()) == ENCOUNTERS * 3, "every line has left"
     assert sorted(Batch.objects.values_list("number", flat=True)) == list(range(1, said["made"] + 1)), "without a gap"
     assert BatchClaim.objects.count() * 3 == BatchLine.objects.count()
     assert flaw() is None
@@ -545,7 +536,7 @@ def test_lines_leave_twice_without_look_and_constraint(site: Site, tmp_path: Pat
     rows.execute("DROP TABLE infusion_batchline")
     rows.execute(without)
     rows.commit()
-    pressed(str(copy), careful=False)
+    pressed(copy, careful=False)
     twice = rows.execute(
         "SELECT count(*) FROM "
         "(SELECT 1 FROM infusion_batchline GROUP BY approval_id, position, kind HAVING count(*) > 1)"

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 
 from infusion.actions import Recorded, save_encounter
 from infusion.audit import AuditEvent, AuditHead
 from infusion.models import Administration, Clinic, Encounter, User
+from tests.processes import together
 from tests.web.lost_updates import edit
 from tests.web.test_audit import first_flaw
 
 PROCESSES = 4
-EDITS, ENCOUNTERS = 50, 4
+EDITS, ENCOUNTERS = 25, 4
 
 
-def edited(nurse: User, clinic: Clinic, sarah: Recorded, edits: int, encounters: int, *, careful: bool) -> Decimal:
+def edited(
+    nurse: User,
+    clinic: Clinic,
+    sarah: Recorded,
+    edits: int,
+    encounters: int,
+    *,
+    careful: bool,
+    processes: int = PROCESSES,
+) -> Decimal:
     """How many mg were added in all by processes that added 1 mg with each of their edits."""
     client_ids = [uuid4() for _ in range(encounters)]
     for client_id in client_ids:
         save_encounter(by=nurse, clinic=clinic, client_id=client_id, recorded=sarah)
-    spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(PROCESSES)
-    database, ids = str(connection.settings_dict["NAME"]), [str(each) for each in client_ids]
-    workers = [
-        spawn.Process(target=edit, args=(database, ids, edits, seed, careful, barrier)) for seed in range(PROCESSES)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0] * PROCESSES
+    together(edit, processes, [str(each) for each in client_ids], edits, careful, seconds=600)
     amounts = Administration.objects.values_list("ordered", flat=True)
     return sum((amount - 600 for amount in amounts if amount is not None), Decimal(0))
 
