@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, Request
+from playwright.sync_api import BrowserContext, Page, Request, expect
+
+# A machine at work on other things too may take this long; what people wait for is measured by `make ux`.
+expect.set_options(timeout=20_000)
 
 LOCAL_SCHEMES = ("data:", "blob:", "about:")
 

@@ -67,7 +67,7 @@ def sizes_offered(page: Page, day: str) -> Locator:
     return field(drug, "Vial size (mg)")
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360])
 def test_a_new_vial_is_drafted_published_and_opened(
     signed_in: Callable[..., Page], admin_user: User, admin2: User, nurse: User, biller: User, medicare: Payer,
     axe: Callable[[Page], None], width: int,

@@ -16,7 +16,7 @@ from infusion.models import Clinic, Encounter, User
 from payers.actions import add_payer
 from payers.models import Payer
 
-WIDTHS = (360, 768, 1280)
+WIDTHS = (360, 1280)
 LINES = [("96365", "", "1"), ("96366", "", "1"), ("J2350", "JZ", "600")]
 CONFLICT = "console: Failed to load resource: the server responded with a status of 409 (Conflict)"
 NO_SCROLL = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"

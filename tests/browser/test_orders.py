@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from infusion.models import Order, User
 from payers.models import Payer
 
-WIDTHS = (360, 768, 1280)
+WIDTHS = (360, 1280)
 NO_SCROLL = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 SMALL = """() => [...document.querySelectorAll('main :is(button, input:not([type=hidden]), select, summary, .btn)')]
   .map((each) => [each, (each.closest('label') || each).getBoundingClientRect()])

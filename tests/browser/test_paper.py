@@ -16,7 +16,7 @@ from infusion.models import Clinic, Encounter, User
 from infusion.selectors import review_of
 from tests.browser.test_nothing_lost import sign_in
 
-WIDTHS = (360, 768, 1280)
+WIDTHS = (360, 1280)
 PAGE_OF_PDF = re.compile(rb"/Type\s*/Page\b")
 NO_SCROLL = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 # The luminance of every text on the sheet against white, or against the bar that it stands on.

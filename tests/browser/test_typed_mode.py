@@ -138,14 +138,14 @@ def test_from_a_blank_form_a_visit_takes_thirty_six_keys(
     assert keys.count <= 36
 
 
-def test_every_time_is_read_as_people_type_it(signed_in: Page, medicare: Payer) -> None:
-    """All rows in one page: each is typed, left with Tab, and its note read."""
+def test_times_are_read_as_people_type_them(signed_in: Page, medicare: Payer) -> None:
+    """One spelling of each time: it is typed, left with Tab, and its note read. `make ux` types every spelling."""
     page = signed_in
     page.goto("/encounters/new/")
     start, note = field(page, "Start"), page.locator("#d1-start-note")
     missing = page.get_by_role("region", name="Still missing")
     for echo, texts in ACCEPTED.items():
-        for text in texts:
+        for text in texts[-1:]:
             start.fill("")
             expect(note).to_have_text("")
             start.fill(text)

@@ -136,7 +136,7 @@ def test_no_request_ends_in_a_server_error(
     ready: tuple[dict[str, Client], list[str]], watch: Watch, prove: Prove
 ) -> None:
     clients, addresses = ready
-    count = size(400, 50_000)
+    count = size(200, 50_000)
     seed = int(os.environ.get("INFUSION_SEED") or 19)
     fuzzer = seeded(addresses, clients, seed)
     statuses, errors, slowest, most = ask_all(fuzzer, clients, count, watch)
