@@ -9,5 +9,6 @@ class InfusionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Its receiver sees every connection from the first one on."""
+        """Its receiver sees every connection from the first one on, and its checks are known to every command."""
         import_module("infusion.safe_database")
+        import_module("infusion.checks")

@@ -9,6 +9,7 @@ INFUSION_MODE decides how careful it is:
 import os
 import secrets
 import sqlite3
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,34 @@ def demanded(name: str, why: str) -> str:
     return value
 
 
+def secret_key() -> str:
+    """From the environment, or from a file that only its owner may read."""
+    file = os.environ.get("INFUSION_SECRET_KEY_FILE", "").strip()
+    if not file:
+        return demanded("INFUSION_SECRET_KEY", "It signs sessions; make one with: openssl rand -hex 32.")
+    try:
+        if stat.S_IMODE(os.stat(file).st_mode) & 0o077:
+            raise ImproperlyConfigured(f"{file} holds the secret key and others may read it. Run: chmod 600 {file}")
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as problem:
+        raise ImproperlyConfigured(
+            f"The file {file} that INFUSION_SECRET_KEY_FILE names cannot be read ({problem.strerror}). "
+            "Correct the path, or let the program's own user read it."
+        ) from problem
+
+
+def hosts_of(text: str) -> list[str]:
+    """The host names of the site. One that matches whatever is asked for would let a stranger choose it."""
+    hosts = [host.strip() for host in text.split(",") if host.strip()]
+    for host in hosts:
+        if host.startswith((".", "*")) or "/" in host:
+            raise ImproperlyConfigured(
+                f"INFUSION_HOSTS names {host}, which is not one host name. Write each name in full, such as "
+                "infusion.example, without https:// and without *."
+            )
+    return hosts
+
+
 def kept_key(path: Path) -> str:
     """The demo's own random key: made on first use, readable by its owner alone, never committed."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,13 +82,13 @@ TEST = MODE == "test"
 DEBUG = False
 
 if PRODUCTION:
-    SECRET_KEY = demanded("INFUSION_SECRET_KEY", "It signs sessions; make one with: openssl rand -hex 32.")
-    if len(SECRET_KEY) < 50:
+    SECRET_KEY = secret_key()
+    if len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 10:
         raise ImproperlyConfigured(
-            "INFUSION_SECRET_KEY is shorter than 50 characters, so sessions could be forged. Make a longer one."
+            "INFUSION_SECRET_KEY is shorter than 50 characters or repeats a few, so sessions could be forged. "
+            "Make another with: openssl rand -hex 32."
         )
-    HOSTS = demanded("INFUSION_HOSTS", "It lists the host names of this site, separated by commas.")
-    ALLOWED_HOSTS = [host.strip() for host in HOSTS.split(",")]
+    ALLOWED_HOSTS = hosts_of(demanded("INFUSION_HOSTS", "It lists the host names of this site, separated by commas."))
     DATABASES: dict[str, dict[str, Any]] = {
         "default": env.db_url_config(
             demanded("DATABASE_URL", "It names the database, such as postgres://user:password@host/name.")
@@ -244,6 +273,9 @@ if PRODUCTION:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    # Whether a whole domain goes onto the lists that browsers ship is for its owner to say, and slow to take back.
+    SILENCED_SYSTEM_CHECKS = ["security.W021"]
     if env.bool("INFUSION_BEHIND_PROXY", default=False):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
         # Attempts to sign in are counted by the visitor's address, which only the proxy knows.

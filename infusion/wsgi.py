@@ -1,5 +1,6 @@
 import os
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
@@ -10,6 +11,7 @@ SILENT_SECONDS = 5
 """A sender who is silent for so long is cut off: each one that never ends its request would hold a thread for good."""
 
 answer = get_wsgi_application()
+import_module("infusion.checks").refuse_an_unsafe_start()
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -49,6 +49,7 @@ class Server:
     log: Path
     workers: int = 2
     threads: int = 2
+    before: tuple[str, ...] = ()
     process: Any = field(default=None)
 
     def start(self) -> None:
@@ -57,7 +58,7 @@ class Server:
             "DATABASE_URL": self.database,
         }  # fmt: skip
         command = [
-            str(Path(sys.executable).with_name("gunicorn")), "infusion.wsgi", "--preload", "--workers",
+            *self.before, str(Path(sys.executable).with_name("gunicorn")), "infusion.wsgi", "--preload", "--workers",
             str(self.workers), "--threads", str(self.threads), "--bind", f"127.0.0.1:{self.port}",
             "--log-level", "error",
             "--timeout", "120", "--limit-request-line", "8190",

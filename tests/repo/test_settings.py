@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPLETE = {
-    "INFUSION_SECRET_KEY": "k" * 50,
+    "INFUSION_SECRET_KEY": "0123456789abcdef" * 4,
     "INFUSION_HOSTS": "infusion.example",
     "DATABASE_URL": "postgres://app@127.0.0.1/app",
 }

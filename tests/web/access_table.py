@@ -53,6 +53,7 @@ TABLE: dict[str, Cells] = {
     "calculator": read(ALL),
     "rules": read(ALL),
     "contradictions": read(ALL),
+    "healthz": read(ALL),  # says ok or failed, and nothing else
     "account_login": {**dict.fromkeys(METHODS, SIGNED_IN), **form_of_allauth(ALL)},  # leads home who is signed in
     "account_signup": form_of_allauth(ALL, "PATCH", "DELETE", "TRACE"),  # answers that sign-up is closed
     "account_inactive": {**read(ALL), "OPTIONS": ALL},

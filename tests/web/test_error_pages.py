@@ -13,7 +13,7 @@ from infusion.models import User
 UNKIND = ("invalid", "please", "sorry", "required", "forbidden", "unauthorized")
 
 
-@pytest.mark.parametrize("name", ["400", "403", "403_csrf", "404", "429", "500"])
+@pytest.mark.parametrize("name", ["400", "403", "403_csrf", "404", "429", "500", "503"])
 def test_the_words_are_plain(name: str) -> None:
     text = (Path(settings.BASE_DIR) / "templates" / f"{name}.html").read_text().lower()
     assert "<h1>" in text
