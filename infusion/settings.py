@@ -121,6 +121,12 @@ def sqlite_options() -> dict[str, Any]:
     }
 
 
+# Where `manage.py backup` writes, and the public key that it closes backups to, if any.
+INFUSION_BACKUPS = Path(env.str("INFUSION_BACKUPS", default=str(VAR_DIR / "backups")))
+INFUSION_BACKUP_RECIPIENT = env.str("INFUSION_BACKUP_RECIPIENT", default="")
+# How the place where records lie is encrypted, in the words of whoever set it up; `manage.py doctor` asks.
+INFUSION_AT_REST = env.str("INFUSION_AT_REST", default="")
+
 DATABASE = DATABASES["default"]
 # A connection kept by a live-server thread would stop the test database from being dropped.
 DATABASE["CONN_MAX_AGE"] = 0 if TEST else 60

@@ -1,0 +1,1 @@
+"""Running a site: backups, restoring, moving, and what is wrong with it."""

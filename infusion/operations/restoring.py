@@ -1,0 +1,188 @@
+"""A backup takes the place of the database, once it has been looked at, and what was there is kept aside.
+
+A backup of an earlier version is brought up to this one on the way. Everyone signs in again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
+
+from infusion.operations.archive import (
+    ENDS,
+    Record,
+    Unsound,
+    compared,
+    end_of_audit,
+    look_at,
+    on_disk,
+    opened,
+    private,
+    record_of,
+    run,
+    run_on_postgresql,
+)
+from infusion.operations.elsewhere import instead, rows_by_table, sqlite_file
+
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a file, and would play into another that takes its place."""
+
+
+class Occupied(Unsound):
+    """Something is there already, or in use."""
+
+
+def restore(file: Path, *, key_file: Path | None = None, replace: bool = False) -> tuple[str, dict[str, int], str]:
+    """The end of the audit, the rows of each table, and where that what was there is kept."""
+    if not file.is_file():
+        raise Unsound(f"There is no file {file}.")
+    record = record_of(file)
+    compared(record, file)
+    vendor = "postgresql" if file.name.removesuffix(".age").endswith(ENDS["postgresql"]) else "sqlite"
+    if vendor != connection.vendor:
+        raise Unsound(
+            f"{file.name} is of another kind of database than DATABASE_URL names. Restore it into its own kind first, "
+            "then use manage.py move_to_postgres."
+        )
+    if not replace and not is_empty():
+        raise Occupied("There is a database already. Say --replace to put the backup in its place and keep it aside.")
+    connection.close()
+    place = into_sqlite if vendor == "sqlite" else into_postgresql
+    return place(file, record, key_file)
+
+
+def is_empty() -> bool:
+    """Whether nothing is there. A file that SQLite cannot read is something."""
+    if connection.vendor == "sqlite":
+        path = Path(connection.settings_dict["NAME"])
+        return not path.exists() or path.stat().st_size == 0
+    return not connection.introspection.table_names()
+
+
+def brought_up(there: BaseDatabaseWrapper, record: Record | None) -> tuple[str, dict[str, int]]:
+    """Look at what was restored, bring it up to this version, and end everyone's sign-in."""
+    look_at(there)
+    rows = rows_by_table(there)
+    if record is not None and rows != record.rows:
+        differing = sorted({table for table, _ in rows.items() ^ record.rows.items()})
+        raise Unsound(f"It does not hold what its record says: {', '.join(differing)}.")
+    loader = MigrationLoader(there)
+    if unknown := sorted(set(loader.applied_migrations or ()) - set(loader.disk_migrations or ())):
+        raise Unsound(f"It was made by a newer version, which knows {'.'.join(unknown[0])}. Install that one first.")
+    call_command("migrate", verbosity=0)
+    head = end_of_audit()
+    if record is not None and not head.startswith(record.head):
+        raise Unsound("Its audit ends elsewhere than its record says.")
+    Session.objects.all().delete()
+    return head, rows
+
+
+# SQLite ---------------------------------------------------------------------------------------------------------------
+
+
+def into_sqlite(file: Path, record: Record | None, key_file: Path | None) -> tuple[str, dict[str, int], str]:
+    """Looked at beside the place where it goes, so that one renaming puts it there."""
+    place = Path(connection.settings_dict["NAME"])
+    if users := processes_with(place):
+        raise Occupied(f"{place} is open in process {', '.join(users)}. Stop the server first.")
+    with private(place.with_name(f".{place.name}.part")) as part:
+        plain = opened(file, key_file, part)
+        if plain != part:
+            part.write_bytes(b"")
+            copied(plain, part)
+        with instead(sqlite_file(part)) as there:
+            head, rows = brought_up(there, record)
+            with there.cursor() as cursor:
+                cursor.execute("PRAGMA journal_mode=DELETE")
+        Path(f"{part}.migrating").unlink(missing_ok=True)
+        on_disk(part)
+        kept = aside(place)
+        part.replace(place)
+        on_disk(place.parent)
+    return head, rows, kept
+
+
+def copied(plain: Path, part: Path) -> None:
+    with plain.open("rb") as source, part.open("wb") as target:
+        while block := source.read(1 << 20):
+            target.write(block)
+
+
+def aside(place: Path) -> str:
+    """Give what is there another name, with whatever SQLite keeps beside it: left, it would be played into the new."""
+    stamp = f"{timezone.now():%Y%m%dT%H%M%SZ}"
+    kept = ""
+    for end in ("", *BESIDE):
+        if (old := Path(f"{place}{end}")).exists():
+            old.replace(f"{place}.before-{stamp}{end}")
+            kept = f"{place}.before-{stamp}"
+    return kept
+
+
+def processes_with(place: Path) -> list[str]:
+    """Processes other than this one that have the file open, as far as this one may see."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        if folder.parent.name == str(os.getpid()):
+            continue
+        try:
+            if any(os.path.realpath(each) == str(place.resolve()) for each in folder.iterdir()):
+                found.append(folder.parent.name)
+        except OSError:  # another person's, or gone meanwhile
+            continue
+    return found
+
+
+# PostgreSQL -----------------------------------------------------------------------------------------------------------
+
+
+def into_postgresql(file: Path, record: Record | None, key_file: Path | None) -> tuple[str, dict[str, int], str]:
+    """What is there steps aside as a schema of another name, and comes back where the backup is no good."""
+    with TemporaryDirectory() as folder:
+        plain = opened(file, key_file, Path(folder) / "plain.dump")
+        run("pg_restore", f"--file={os.devnull}", str(plain))  # all of it can be read
+        kept = "" if is_empty() else step_aside()
+        try:
+            run_on_postgresql(
+                connections[DEFAULT_DB_ALIAS], "pg_restore", "--no-owner", "--no-privileges", "--no-comments",
+                "--single-transaction", "--exit-on-error", str(plain),
+            )  # fmt: skip
+            head, rows = brought_up(connections[DEFAULT_DB_ALIAS], record)
+        except BaseException:
+            connection.close()
+            step_back(kept)
+            raise
+    return head, rows, kept and f"the schema {kept}"
+
+
+def step_aside() -> str:
+    kept = f"before_{timezone.now():%Y%m%dt%H%M%Sz}"
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"ALTER SCHEMA public RENAME TO {kept}")
+        cursor.execute("CREATE SCHEMA public")
+        move_extensions(cursor, kept, "public")
+    return kept
+
+
+def step_back(kept: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        if kept:
+            move_extensions(cursor, "public", kept)
+        cursor.execute("DROP SCHEMA public CASCADE")
+        cursor.execute(f"ALTER SCHEMA {kept} RENAME TO public" if kept else "CREATE SCHEMA public")
+
+
+def move_extensions(cursor: Any, old: str, new: str) -> None:
+    """There is one of each in a database, and the tables of the backup ask for it too."""
+    cursor.execute("SELECT extname FROM pg_extension WHERE extnamespace = %s::regnamespace", [old])
+    for [name] in cursor.fetchall():
+        cursor.execute(f'ALTER EXTENSION "{name}" SET SCHEMA {new}')
