@@ -97,6 +97,7 @@ SUITE: dict[str, tuple[str, ...]] = {
     "R29": ("tests/web/test_mass_assignment.py",),
     "R33": ("tests/web/test_idle.py",),
     "R40": ("tests/web/test_no_patient_data_outside.py",),
+    "R51": ("tests/web/test_doctor.py",),
     "R53": ("tests/repo/test_settings.py",),
 }
 
