@@ -204,3 +204,20 @@ def test_a_scanner_types_a_vial_and_enter_takes_it(signed_in: Page, clinic: Clin
     field(page, "Scan a vial").press_sequentially("01003502421500191726022810H1234")
     field(page, "Scan a vial").press("Enter")
     expect(page.locator("#d1-scan-note")).to_contain_text("expired on February 28, 2026")
+
+
+def test_a_button_pressed_while_an_answer_is_on_its_way_is_not_lost(signed_in: Page, medicare: Payer) -> None:
+    """On a slow network: the preview of the stop is asked for, more is typed, and a pause is added at once."""
+    page = signed_in
+    page.route("**/encounters/kept/", lambda route: route.fulfill(status=204))
+    page.goto("/encounters/new/")
+    page.context.new_cdp_session(page).send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 1500, "downloadThroughput": -1, "uploadThroughput": -1},
+    )
+    with page.expect_request(lambda request: request.method == "POST"):
+        field(page, "Stop").fill("1130")
+    field(page, "Administered (mg)").fill("600")
+    page.get_by_role("button", name="Add pause").press("Enter")
+    expect(page.get_by_role("group", name="Pause 1", exact=True)).to_be_visible()
+    expect(field(page, "Administered (mg)")).to_have_value("600")
