@@ -40,10 +40,54 @@ Day = TypeVar("Day", bound=date)
 
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?")
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# Of an amount that is within all bounds there is nothing more to ask.
+USUAL_AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 LARGEST_AMOUNT = Decimal(10) ** 9
 MOST_DECIMALS = 6
 FIRST_YEAR, LAST_YEAR = 1900, 2999
 MOST_VIALS = 999
+SHALLOW = 100
+
+ENCOUNTER_FIELDS = frozenset(
+    [
+        "id",
+        "payer",
+        "policy",
+        "date_of_service",
+        "time_zone",
+        "setting",
+        "diagnoses",
+        "visit",
+        "administrations",
+        "past_doses",
+        "hospital_department",
+    ]
+)
+ADMINISTRATION_FIELDS = frozenset(
+    [
+        "id",
+        "drug",
+        "route",
+        "order",
+        "access",
+        "access_reason",
+        "purpose",
+        "primary",
+        "acquired",
+        "bought_340b",
+        "start",
+        "stop",
+        "pauses",
+        "ordered",
+        "administered",
+        "vials",
+        "discards",
+    ]
+)
+PERIOD_FIELDS = frozenset(("start", "stop"))
+VIAL_FIELDS = frozenset(("amount", "count", "single_dose", "ndc", "lot", "expires"))
+DISCARD_FIELDS = frozenset(("amount", "reason"))
+PAST_DOSE_FIELDS = frozenset(("date_of_service", "drug", "administered"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +109,15 @@ class Asked:
 def decode(text: str | bytes) -> object:
     """JSON with exact numbers. Raises Unreadable for text that is not JSON or repeats a field."""
     try:
-        document = json.loads(text, parse_float=_number, parse_constant=_refuse_constant, object_pairs_hook=_once)
-        # Half a surrogate pair passes as an escape, and then nothing could be answered: it has no UTF-8.
-        json.dumps(document, ensure_ascii=False, default=str).encode()
+        if isinstance(text, str):
+            document = json.loads(text, parse_float=_number, parse_constant=_refuse_constant, object_pairs_hook=_once)
+        else:
+            text = text.decode(json.detect_encoding(text), "surrogatepass")
+            document = DECODER.decode(text)
+        # Half a surrogate pair passes as an escape, and then nothing could be answered: it has no UTF-8. A plain line
+        # has no escapes, and nothing in it is nested too deep to be written again.
+        if not text.isascii() or "\\u" in text or text.count("[") + text.count("{") > SHALLOW:
+            json.dumps(document, ensure_ascii=False, default=str).encode()
     except Unreadable:
         raise
     except UnicodeEncodeError:
@@ -97,6 +147,9 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return table
 
 
+DECODER = json.JSONDecoder(parse_float=_number, parse_constant=_refuse_constant, object_pairs_hook=_once)
+
+
 def parse_encounter(document: object, default_time_zone: str) -> Asked:
     """The encounter of a document. Raises Unreadable naming every field that cannot be read."""
     reader = _Reader([])
@@ -113,27 +166,14 @@ class _Reader:
     problems: list[tuple[str, str]]
 
     def encounter(self, document: object, default_time_zone: str) -> Asked | None:
-        table = self.table(
-            document,
-            "",
-            "id",
-            "payer",
-            "policy",
-            "date_of_service",
-            "time_zone",
-            "setting",
-            "diagnoses",
-            "visit",
-            "administrations",
-            "past_doses",
-            "hospital_department",
-        )
+        table = self.table(document, "", ENCOUNTER_FIELDS)
         if table is None:
             return None
         administrations = self.each(table, "administrations", "", self.administration)
         ids = [each.id for each in administrations]
-        for twice in sorted({each for each in ids if ids.count(each) > 1}):
-            self.problem("administrations", f"Two administrations have the id {twice}.")
+        if len(set(ids)) < len(ids):
+            for twice in sorted({each for each in ids if ids.count(each) > 1}):
+                self.problem("administrations", f"Two administrations have the id {twice}.")
         policy = {} if table.get("policy") is None else table["policy"]
         try:
             if not isinstance(policy, Mapping):
@@ -158,27 +198,7 @@ class _Reader:
         return Asked(encounter, self.text(table, "payer", ""), policy)
 
     def administration(self, item: object, path: str) -> Administration | None:
-        table = self.table(
-            item,
-            path,
-            "id",
-            "drug",
-            "route",
-            "order",
-            "access",
-            "access_reason",
-            "purpose",
-            "primary",
-            "acquired",
-            "bought_340b",
-            "start",
-            "stop",
-            "pauses",
-            "ordered",
-            "administered",
-            "vials",
-            "discards",
-        )
+        table = self.table(item, path, ADMINISTRATION_FIELDS)
         if table is None:
             return None
         position = int(path.rpartition(".")[2])
@@ -203,7 +223,7 @@ class _Reader:
         )
 
     def pause(self, item: object, path: str) -> Pause | None:
-        table = self.table(item, path, "start", "stop")
+        table = self.table(item, path, PERIOD_FIELDS)
         return (
             None
             if table is None
@@ -211,7 +231,7 @@ class _Reader:
         )
 
     def vial(self, item: object, path: str) -> Vial | None:
-        table = self.table(item, path, "amount", "count", "single_dose", "ndc", "lot", "expires")
+        table = self.table(item, path, VIAL_FIELDS)
         if table is None:
             return None
         return Vial(
@@ -224,7 +244,7 @@ class _Reader:
         )
 
     def discard(self, item: object, path: str) -> Discard | None:
-        table = self.table(item, path, "amount", "reason")
+        table = self.table(item, path, DISCARD_FIELDS)
         return (
             None
             if table is None
@@ -236,7 +256,7 @@ class _Reader:
     def visit(self, table: Document) -> Visit | None:
         if table.get("visit") is None:
             return None
-        inner = self.table(table["visit"], "visit", "start", "stop")
+        inner = self.table(table["visit"], "visit", PERIOD_FIELDS)
         return (
             None
             if inner is None
@@ -244,7 +264,7 @@ class _Reader:
         )
 
     def past_dose(self, item: object, path: str) -> PastDose | None:
-        table = self.table(item, path, "date_of_service", "drug", "administered")
+        table = self.table(item, path, PAST_DOSE_FIELDS)
         if table is None:
             return None
         on = self.day(table, "date_of_service", path)
@@ -268,13 +288,14 @@ class _Reader:
     def problem(self, path: str, message: str) -> None:
         self.problems.append((path, message))
 
-    def table(self, item: object, path: str, *names: str) -> Document | None:
+    def table(self, item: object, path: str, names: frozenset[str]) -> Document | None:
         if not isinstance(item, Mapping):
             self.problem(path, "An object with named fields is expected here.")
             return None
-        for name in item:
-            if name not in names:
-                self.problem(_join(path, str(name)), f"{name} is not a field here.")
+        if not item.keys() <= names:
+            for name in item:
+                if name not in names:
+                    self.problem(_join(path, str(name)), f"{name} is not a field here.")
         return cast(Document, item)
 
     def each(self, table: Document, name: str, path: str, read: Callable[[object, str], Item | None]) -> list[Item]:
@@ -375,6 +396,8 @@ class _Reader:
 
 def exact_amount(raw: object) -> Decimal:
     """Milligrams from a decimal string or an exact number. Raises ValueError with a sentence."""
+    if isinstance(raw, str) and USUAL_AMOUNT.fullmatch(raw):
+        return Decimal(raw)
     try:
         if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
             raise InvalidOperation
@@ -528,6 +551,8 @@ def _policy(statement: Statement) -> dict[str, object]:
     policy: dict[str, object] = {}
     drugs: dict[str, dict[str, object]] = {}
     shown: dict[str, Reading] = {}
+    if len({name for name, _ in statement.policy}) == len(statement.policy):
+        return {name: _reading(statement.policy[name, drug]) for name, drug in sorted(statement.policy)}
     widest_first = sorted(statement.policy.items(), key=lambda item: (item[0][0], item[1].layer.scope.width, item[0]))
     for (name, drug), reading in widest_first:
         if name not in shown:
