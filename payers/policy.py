@@ -10,6 +10,7 @@ Standard library alone: the rules know nothing but their arguments.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -32,6 +33,8 @@ DISCARD_REASONS = {
 
 LARGEST_AMOUNT = Decimal(10) ** 9
 MOST_DECIMALS = 6
+# What is typed for a drug may be anything, so that not every reading is kept for the next encounter.
+MOST_KEPT, LONGEST_KEPT = 5_000, 8
 
 
 class PolicyProblem(ValueError):
@@ -588,6 +591,11 @@ class Reading:
     drug: str
     value: Value
     layer: Layer
+    source: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """The source is the override's own citation, or the key of the baseline's."""
+        object.__setattr__(self, "source", self.layer.source or PARAMETERS[self.name].source)
 
     @property
     def minutes(self) -> int:
@@ -597,11 +605,6 @@ class Reading:
     @property
     def words(self) -> str:
         return PARAMETERS[self.name].words(self.value)
-
-    @property
-    def source(self) -> str:
-        """The override's own citation, or the key of the baseline's source."""
-        return self.layer.source or PARAMETERS[self.name].source
 
     @property
     def path(self) -> str:
@@ -622,24 +625,56 @@ class Reading:
         )
 
 
+Readings = dict[tuple[str, str], Reading]
 BASELINE = Layer("baseline", {name: parameter.default for name, parameter in PARAMETERS.items()})
 
 
 @dataclass(slots=True)
 class Rules:
-    """The policy of one date of service and one setting. Keeps every reading that was made."""
+    """The policy of one date of service and one setting. Keeps every reading that was made.
+
+    `resolved` and `silences` hold what was looked up under the same layers before, by whomever; `readings` what was
+    read here.
+    """
 
     layers: tuple[Layer, ...]
     setting: str
-    readings: dict[tuple[str, str], Reading] = field(default_factory=dict)
+    readings: Readings = field(default_factory=dict)
+    resolved: Readings = field(default_factory=dict, compare=False, repr=False)
+    silences: dict[tuple[str, tuple[str, ...]], Readings] = field(default_factory=dict, compare=False, repr=False)
 
     def read(self, name: str, drug: str = "") -> Reading:
         """The value in force for a drug (or for none), remembered together with its origin."""
         key = (name, drug)
         reading = self.readings.get(key)
         if reading is None:
-            reading = self.readings[key] = self.look_up(name, drug)
+            reading = self.resolved.get(key)
+            if reading is None:
+                reading = self.look_up(name, drug)
+                if len(self.resolved) < MOST_KEPT and len(drug) <= LONGEST_KEPT:
+                    self.resolved[key] = reading
+            self.readings[key] = reading
         return reading
+
+    def asks_nothing(self, drug: str, names: tuple[str, ...]) -> bool:
+        """Whether each of these has the value of the national baseline, by which nothing is asked; they count as read.
+
+        Where one has another value, none of them counts as read yet.
+        """
+        key = (drug, names)
+        if key not in self.silences:
+            found = {(name, drug): self.look_up(name, drug) for name in names}
+            silent = all(reading.value == BASELINE.values[reading.name] for reading in found.values())
+            self.silences[key] = found if silent else {}
+        self.readings |= self.silences[key]
+        return bool(self.silences[key])
+
+    @property
+    def doubted(self) -> list[Reading]:
+        """What was read and nobody has verified."""
+        if not [layer for layer in self.layers if layer.status == "unverified"]:
+            return []
+        return [reading for reading in self.readings.values() if reading.unverified]
 
     def look_up(self, name: str, drug: str = "") -> Reading:
         """Like `read`, without counting as used: for pages that show a policy."""
@@ -663,15 +698,32 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class PayerPolicy:
-    """All layers a payer has, widest origin first; `on` picks those of a date."""
+    """All layers a payer has, widest origin first; `on` picks those of a date.
+
+    Between two days on which a layer begins or has ended, every day has the same layers. What they come to is worked
+    out once for each such stretch and setting, and kept with the policy.
+    """
 
     layers: tuple[Layer, ...] = (BASELINE,)
+    _turns: tuple[int, ...] = field(init=False, compare=False, repr=False)
+    _stretches: dict[tuple[int, str], Rules] = field(init=False, compare=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        begins = {layer.effective_from.toordinal() for layer in self.layers if layer.effective_from is not None}
+        ends = {layer.effective_until.toordinal() + 1 for layer in self.layers if layer.effective_until is not None}
+        object.__setattr__(self, "_turns", tuple(sorted(begins | ends)))
 
     def on(self, day: date, setting: str) -> Rules:
-        return Rules(tuple(layer for layer in self.layers if layer.in_force(day)), setting)
+        key = (bisect_right(self._turns, day.toordinal()), setting)
+        known = self._stretches.get(key)
+        if known is None:
+            layers = tuple(layer for layer in self.layers if layer.in_force(day))
+            known = self._stretches[key] = Rules(layers, setting)
+        return Rules(known.layers, setting, {}, known.resolved, known.silences)
 
     def with_layers(self, layers: Iterable[Layer]) -> PayerPolicy:
-        return PayerPolicy((*self.layers, *layers))
+        more = tuple(layers)
+        return PayerPolicy((*self.layers, *more)) if more else self
 
     def without(self, layer: Layer) -> PayerPolicy:
         """This policy as if one of its layers did not exist."""
@@ -682,8 +734,11 @@ class PayerPolicy:
         return self.with_layers(inline_layers(document))
 
 
+NATIONAL_BASELINE = PayerPolicy()
+
+
 def national_baseline() -> PayerPolicy:
-    return PayerPolicy()
+    return NATIONAL_BASELINE
 
 
 def inline_layers(document: Mapping[str, object]) -> list[Layer]:

@@ -6,13 +6,14 @@ threshold [IFR96415]. Counted per infusion, then added up per code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
-from typing import Literal
+from datetime import date, datetime
+from functools import partial
+from typing import Literal, NamedTuple
 
-from infusion.services.clock import length, whole_minutes
-from infusion.services.days import Days, hour_begins
+from infusion.services.clock import MOMENT, whole_minutes
+from infusion.services.days import Days
 from infusion.services.facts import Encounter
 from infusion.services.findings import Findings
 from infusion.services.hierarchy import (
@@ -53,8 +54,7 @@ def codes_of(service: Service) -> Codes:
     return COMPLEX if service.complex else THERAPEUTIC
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
+class Hours(NamedTuple):
     """Units earned past the included minutes, and how far the next and the last unit are."""
 
     units: int
@@ -88,6 +88,24 @@ class Part:
     begins: tuple[datetime | None, ...] = ()
 
 
+def together(parts: Sequence[Part]) -> Part:
+    """Parts of one code as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Part(
+        units=sum(part.units for part in parts),
+        ids=tuple(each for part in parts for each in part.ids),
+        minutes=sum(part.minutes or 0 for part in parts),
+        because=[each for part in parts for each in part.because],
+    )
+
+
+def each_once(because: list[Because]) -> tuple[Because, ...]:
+    if len({why.rule for why in because}) == len(because):
+        return tuple(because)
+    return tuple(dict.fromkeys(because))
+
+
 @dataclass(slots=True)
 class Claim:
     """Administration lines in the making: parts added up per code and modifiers."""
@@ -100,27 +118,36 @@ class Claim:
     def add(self, code: str, part: Part, modifiers: tuple[str, ...] = ()) -> None:
         self.parts.setdefault((code, modifiers), []).append(part)
 
-    def rule(self, key: str, text: str) -> Because:
+    def add_earned(self, code: str, part: Part) -> None:
+        if part.units:
+            self.add(code, part)
+
+    def rule(self, key: str, text: str | Callable[[], str]) -> Because:
         return Because(key, text, self.reference.rules[key].source)
 
     def lines(self, kind: Literal["administration", "visit"]) -> list[ServiceLine]:
-        return [
-            ServiceLine(
-                code=code,
-                modifiers=modifiers,
-                units=sum(part.units for part in parts),
-                kind=kind,
-                administrations=tuple(dict.fromkeys(each for part in parts for each in part.ids)),
-                minutes=sum(part.minutes or 0 for part in parts) or None,
-                because=tuple(dict.fromkeys([*(each for part in parts for each in part.because), *self.everywhere])),
-                date_of_service=day,
-            )
-            for (code, modifiers), all_parts in self.parts.items()
-            for day, parts in self._by_day(all_parts).items()
-        ]
+        lines = []
+        for (code, modifiers), all_parts in self.parts.items():
+            for day, parts in self._by_day(all_parts).items():
+                part = together(parts)
+                lines.append(
+                    ServiceLine(
+                        code=code,
+                        modifiers=modifiers,
+                        units=part.units,
+                        kind=kind,
+                        administrations=tuple(dict.fromkeys(part.ids)),
+                        minutes=part.minutes or None,
+                        because=each_once([*part.because, *self.everywhere]),
+                        date_of_service=day,
+                    )
+                )
+        return lines
 
-    def _by_day(self, parts: Sequence[Part]) -> dict[date | None, list[Part]]:
+    def _by_day(self, parts: list[Part]) -> dict[date | None, list[Part]]:
         """The parts of each day: a part is cut where its units began on two, and one without units joins the first."""
+        if self.days.one_day:
+            return {None: parts}
         by_day: dict[date | None, list[Part]] = {}
         for part in parts:
             days = [self.days.of(begin, part.drug) for begin in part.begins]
@@ -137,19 +164,21 @@ def administration_lines(
 ) -> list[ServiceLine]:
     """The lines for giving the drugs. None that depends on a time, route or drug that is missing or wrong."""
     findings = reader.findings
-    claim = Claim(reference, Days(reader.on, reader.zone, rules, findings))
+    one_day = not [each for each in given if not each.one_day]
+    claim = Claim(reference, Days(reader.on, reader.zone, rules, findings, one_day))
     if encounter.setting == "home":
         at_home = _home_reading(given, rules)
         if at_home.value == "visit":
             _home_visit(encounter, at_home, rules, reader, claim)
             return claim.lines("visit")
         claim.everywhere.append(_from(at_home, "At home the infusion is reported by its time, not the nursing visit."))
-    by_vein = [each for each in given if each.route in BY_VEIN]
-    if all(each.sound for each in by_vein):
+    by_vein = [each for each in given if each.administration.route in BY_VEIN]
+    if not [each for each in by_vein if not each.sound]:
         before = len(findings.found)
         plans = plan_accesses(by_vein, rules, findings)
         _tell_about_the_clock(by_vein, reader)
-        if not any(each.code == "time.concurrent_complex" for each in list(findings.found)[before:]):
+        told = list(findings.found)[before:] if findings.found else []
+        if "time.concurrent_complex" not in [each.code for each in told]:
             for position, plan in enumerate(plans):
                 _report(plan, rules, claim, findings, distinct=position > 0)
     _injections(given, rules, claim)
@@ -166,7 +195,7 @@ def _home_reading(given: Sequence[Given], rules: Rules) -> Reading:
 def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader) -> None:
     for each in by_vein:
         # An infusion that stops at midnight has not run past it.
-        last = each.stop and (each.stop - timedelta(microseconds=1)).astimezone(reader.zone).date()
+        last = None if each.one_day or each.stop is None else (each.stop - MOMENT).astimezone(reader.zone).date()
         if each.start and last and each.start.astimezone(reader.zone).date() < last:
             code = each.drug.code if each.drug else ""
             by_day = reader.rules.read("infusion_past_midnight", code).value == "per_day"
@@ -177,7 +206,7 @@ def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader) -> None:
                 what=each.what,
                 on=each.start.astimezone(reader.zone).date(),
             )
-        if each.route == "hydration" and each.administration.purpose in ("keep_open", "diluent"):
+        if each.administration.purpose in ("keep_open", "diluent") and each.route == "hydration":
             purpose = {"keep_open": "kept the line open", "diluent": "carried a drug"}[each.administration.purpose]
             reader.findings.add("hydration.not_counted", administration=each.id, field="purpose", purpose=purpose)
 
@@ -186,8 +215,10 @@ def per_diem_lines(
     encounter: Encounter, given: Sequence[Given], rules: Rules, reference: Reference, reader: Reader
 ) -> list[ServiceLine]:
     """The line for a day of home infusion, where the payer takes one and a drug was given [OCR]."""
+    if encounter.setting != "home":
+        return []
     drugs = [each for each in given if each.drug is not None and each.known]
-    if encounter.setting != "home" or not drugs:
+    if not drugs:
         return []
     codes = dict.fromkeys(each.drug.code for each in drugs if each.drug is not None)
     reading = next((one for code in codes if (one := rules.read("home_per_diem", code)).value != "none"), None)
@@ -217,23 +248,25 @@ def _report(plan: AccessPlan, rules: Rules, claim: Claim, findings: Findings, *,
     for service in plan.pushes:
         text = f"{service.drug.label} is another drug given by push, so it takes {codes_of(service).next_push} once."
         claim.add(codes_of(service).next_push, _push_part(service, claim, "next_push", text))
-    _repeat_pushes(plan, rules, claim, findings)
-    _hydration(plan, rules, claim, distinct=distinct)
+    if plan.repeat_pushes:
+        _repeat_pushes(plan, rules, claim, findings)
+    if plan.hydration.reading is not None:
+        _hydration(plan, plan.hydration.reading, rules, claim, distinct=distinct)
 
 
 def _initial(plan: AccessPlan, service: Service, rules: Rules, claim: Claim, *, distinct: bool) -> None:
-    modifiers, site = _site(rules, service.drug.code, distinct=distinct)
+    modifiers, site = _site(rules, service.drug.code) if distinct else ((), [])
     codes = codes_of(service)
     others = len(plan.sequential) + len(plan.concurrent) + len(plan.pushes) + bool(plan.hydration.given)
     first = [claim.rule("initial_service", _why_first(service, rules))] if others or distinct else []
     if service.infusion:
-        part = _infusion_part(service, claim, codes.infusion)
+        part = _infusion_part(service, codes.push)
         part.because += [*first, *site]
         hours = _hours(service, rules, claim, codes.further_hour, 60, "The first 60 are the initial hour")
         if not hours.units:
             part.because += hours.because
         claim.add(codes.infusion, part, modifiers)
-        _add_hours(codes.further_hour, hours, claim)
+        claim.add_earned(codes.further_hour, hours)
     else:
         text = f"{service.drug.label} is the first push here, so it takes {codes.push}."
         part = _push_part(service, claim, "first_push", text)
@@ -247,9 +280,7 @@ def _why_first(service: Service, rules: Rules) -> str:
     return f"{service.drug.label} ranks highest on this access, whatever came first, so it takes the initial code."
 
 
-def _site(rules: Rules, drug: str, *, distinct: bool) -> tuple[tuple[str, ...], list[Because]]:
-    if not distinct:
-        return (), []
+def _site(rules: Rules, drug: str) -> tuple[tuple[str, ...], list[Because]]:
     reading = rules.read("distinct_site_modifier", drug)
     text = "A second access site was medically necessary, so it has an initial code of its own with this modifier."
     return (str(reading.value),), [_from(reading, text)]
@@ -257,7 +288,7 @@ def _site(rules: Rules, drug: str, *, distinct: bool) -> tuple[tuple[str, ...], 
 
 def _sequential(service: Service, rules: Rules, claim: Claim) -> None:
     codes = codes_of(service)
-    part = _infusion_part(service, claim, codes.sequential)
+    part = _infusion_part(service, codes.next_push)
     part.because.append(
         claim.rule("sequential_infusion", f"{service.drug.label} is another drug, infused after the first one.")
     )
@@ -265,7 +296,7 @@ def _sequential(service: Service, rules: Rules, claim: Claim) -> None:
     if not hours.units:
         part.because += hours.because
     claim.add(codes.sequential, part)
-    _add_hours(codes.further_hour, hours, claim)
+    claim.add_earned(codes.further_hour, hours)
 
 
 def _concurrent(service: Service, rules: Rules, claim: Claim, findings: Findings) -> None:
@@ -288,9 +319,9 @@ def _concurrent(service: Service, rules: Rules, claim: Claim, findings: Findings
         enough = f"{reading.whose} asks for {counted(reading.minutes, 'shared minute')}, and they share {shared}."
         because.append(_from(reading, enough))
     first = not any(code == CONCURRENT for code, _ in claim.parts)
-    minutes = whole_minutes(length(service.running))
     begins = (service.running[0][0],) if first else ()
-    claim.add(CONCURRENT, Part(int(first), service.ids, minutes, because, service.drug.code, begins))
+    part = Part(int(first), service.ids, service.running_minutes, because, service.drug.code, begins)
+    claim.add(CONCURRENT, part)
 
 
 def _repeat_infusion(service: Service, rules: Rules, claim: Claim, findings: Findings) -> None:
@@ -314,7 +345,7 @@ def _repeat_infusion(service: Service, rules: Rules, claim: Claim, findings: Fin
     hours.because.append(
         claim.rule("repeat_infusion", f"A separate order of {service.drug.name} adds further hours, not a first one.")
     )
-    _add_hours(code, hours, claim)
+    claim.add_earned(code, hours)
 
 
 def _repeat_pushes(plan: AccessPlan, rules: Rules, claim: Claim, findings: Findings) -> None:
@@ -339,25 +370,23 @@ def _repeat_pushes(plan: AccessPlan, rules: Rules, claim: Claim, findings: Findi
             claim.add(REPEAT_PUSH, _push_part(service, claim, "repeat_push", text))
 
 
-def _hydration(plan: AccessPlan, rules: Rules, claim: Claim, *, distinct: bool) -> None:
+def _hydration(plan: AccessPlan, minimum: Reading, rules: Rules, claim: Claim, *, distinct: bool) -> None:
     fluid = plan.hydration
-    if fluid.reading is None:
-        return
     ids = tuple(each.id for each in fluid.given)
     text = (
         f"{counted(fluid.minutes, 'minute')} of ordered hydration ran while no drug infused on this access; "
-        f"{fluid.reading.minutes} are needed."
+        f"{minimum.minutes} are needed."
     )
     changed = "A change of bags that counts as running counts for the drug, and not as hydration."
-    enough = [_from(fluid.reading, text), *(_from(change, changed) for change in fluid.bag_changes)]
+    enough = [_from(minimum, text), *(_from(change, changed) for change in fluid.bag_changes)]
     reading = rules.read("additional_hour_minimum_minutes")
     hours = further_hours(fluid.minutes, 60, reading.minutes)
     text = _hours_text(fluid.minutes, 60, "The first 60 are the first unit", hours, reading.minutes, FURTHER_HYDRATION)
     beyond = _from(reading, text)
     claim.days.tell_of_hours(fluid.periods, 1 + hours.units, "", "the hydration", ids[0])
-    begins = hour_begins(fluid.periods, 0, 1 + hours.units)
+    begins = claim.days.hour_begins(fluid.periods, 0, 1 + hours.units)
     if plan.initial is None:
-        modifiers, site = _site(rules, "", distinct=distinct)
+        modifiers, site = _site(rules, "") if distinct else ((), [])
         because = [*enough, *site] if hours.units else [*enough, *site, beyond]
         claim.add(HYDRATION, Part(1, ids, fluid.minutes, because, "", begins[:1]), modifiers)
         if hours.units:
@@ -370,7 +399,7 @@ def _hydration(plan: AccessPlan, rules: Rules, claim: Claim, *, distinct: bool) 
 # Reasons ------------------------------------------------------------------------------------------------------------
 
 
-def _from(reading: Reading, text: str) -> Because:
+def _from(reading: Reading, text: str | Callable[[], str]) -> Because:
     return Because(reading.name, text, reading.source, reading)
 
 
@@ -378,47 +407,52 @@ def _readings(service: Service) -> list[Because]:
     """One reason for each parameter that made the service what it is."""
     reasons = []
     for reading in service.readings:
-        if reading.name in ("infusion_minimum_minutes", "bag_change_minutes"):
-            continue
-        text = f"{reading.whose} takes {service.drug.name} in this family of administration codes: {reading.words}."
         if reading.name == "missing_stop_time":
             text = "No stop time was recorded, and by this rule the drug then counts as a push."
-        reasons.append(_from(reading, text))
+            reasons.append(_from(reading, text))
+        elif reading.name == "administration_family":
+            reasons.append(_from(reading, partial(_family_text, reading, service.drug.name)))
     return [*reasons, *_bag_change(service)]
+
+
+def _family_text(reading: Reading, drug: str) -> str:
+    return f"{reading.whose} takes {drug} in this family of administration codes: {reading.words}."
 
 
 def _bag_change(service: Service) -> list[Because]:
     """Why minutes count in which no bag ran, and what would be left without them."""
-    without = whole_minutes(length(service.running)) - service.bag_change_minutes
     return [
         _from(
             reading,
             f"{reading.whose} counts a change of bags of up to {reading.words} as running: here "
             f"{counted(service.bag_change_minutes, 'minute')} in all. Without them it ran "
-            f"{counted(without, 'minute')}.",
+            f"{counted(service.running_minutes - service.bag_change_minutes, 'minute')}.",
         )
         for reading in service.readings
         if reading.name == "bag_change_minutes"
     ]
 
 
-def _infusion_part(service: Service, claim: Claim, code: str) -> Part:
+def _infusion_part(service: Service, push: str) -> Part:
+    """An infusion's own unit. `push` is the code that it would have with fewer minutes."""
     minimum = service.readings[0]
-    spare = service.minutes - minimum.minutes + 1
-    push = codes_of(service).push if code == codes_of(service).infusion else codes_of(service).next_push
-    text = (
-        f"{service.drug.label} ran {counted(service.minutes, 'minute')}. At least {minimum.minutes} make an infusion; "
-        f"{minutes_away(spare, 'fewer')} would make it a push ({push})."
-    )
-    running_minutes = whole_minutes(length(service.running))
-    if running_minutes > service.minutes:
-        text = (
-            f"{service.drug.label} ran {counted(running_minutes, 'minute')}. Beside an infusion that ranks higher they "
-            f"count for that one, which leaves {service.minutes}. At least {minimum.minutes} make an infusion of its "
-            f"own; with {minutes_away(spare, 'fewer')} it would be told as given at the same time."
-        )
+    text = partial(_infusion_text, service.drug.label, service.running_minutes, service.minutes, minimum.minutes, push)
     because = [_from(minimum, text), *_readings(service)]
     return Part(1, service.ids, service.minutes, because, service.drug.code, (service.counted[0][0],))
+
+
+def _infusion_text(what: str, running: int, minutes: int, needed: int, push: str) -> str:
+    spare = minutes_away(minutes - needed + 1, "fewer")
+    if running > minutes:
+        return (
+            f"{what} ran {counted(running, 'minute')}. Beside an infusion that ranks higher they count for that one, "
+            f"which leaves {minutes}. At least {needed} make an infusion of its own; with {spare} it would be told as "
+            "given at the same time."
+        )
+    return (
+        f"{what} ran {counted(minutes, 'minute')}. At least {needed} make an infusion; {spare} would make it a push "
+        f"({push})."
+    )
 
 
 def _push_part(service: Service, claim: Claim, rule: str, text: str) -> Part:
@@ -437,45 +471,34 @@ def _push_part(service: Service, claim: Claim, rule: str, text: str) -> Part:
     return Part(1, service.ids, service.minutes or None, because, service.drug.code, (service.start,))
 
 
-@dataclass(slots=True)
-class _EarnedHours:
-    units: int
-    ids: tuple[str, ...]
-    minutes: int
-    because: list[Because]
-    drug: str
-    begins: tuple[datetime, ...]
-
-
-def _hours(service: Service, rules: Rules, claim: Claim, code: str, included: int, first: str) -> _EarnedHours:
+def _hours(service: Service, rules: Rules, claim: Claim, code: str, included: int, first: str) -> Part:
+    """The further hours that a service has earned, none among them."""
     reading = rules.read("additional_hour_minimum_minutes", service.drug.code)
     hours = further_hours(service.minutes, included, reading.minutes)
-    text = f"{service.drug.label}: " + _hours_text(service.minutes, included, first, hours, reading.minutes, code)
+    text = partial(
+        _hours_text, service.minutes, included, first, hours, reading.minutes, code, f"{service.drug.label}: "
+    )
     because = [_from(reading, text), *_bag_change(service)]
     included_hours = included // 60
-    if included_hours:
+    if included_hours and not claim.days.one_day:
         _tell_of_hours(service, hours.units + included_hours, claim)
-    begins = hour_begins(service.counted, included_hours, hours.units)
-    return _EarnedHours(hours.units, service.ids, service.minutes, because, service.drug.code, begins)
+    begins = claim.days.hour_begins(service.counted, included_hours, hours.units)
+    return Part(hours.units, service.ids, service.minutes, because, service.drug.code, begins)
 
 
 def _tell_of_hours(service: Service, units: int, claim: Claim) -> None:
     claim.days.tell_of_hours(service.counted, units, service.drug.code, service.drug.label, service.ids[0])
 
 
-def _add_hours(code: str, hours: _EarnedHours, claim: Claim) -> None:
-    if hours.units:
-        part = Part(hours.units, hours.ids, hours.minutes, hours.because, hours.drug, hours.begins)
-        claim.add(code, part)
-
-
-def _hours_text(minutes: int, included: int, first: str, hours: Hours, threshold: int, code: str) -> str:
+def _hours_text(
+    minutes: int, included: int, first: str, hours: Hours, threshold: int, code: str, what: str = ""
+) -> str:
     """How the minutes divide into hours, and how far the next and the last unit are."""
     more = max(0, minutes - included)
     full_hours, rest = divmod(more, 60)
     inside = f"{counted(full_hours, 'full hour')} and {counted(rest, 'minute')}"
     parts = [
-        f"{counted(minutes, 'running minute')}. {first}; "
+        f"{what}{counted(minutes, 'running minute')}. {first}; "
         + (f"{more} {'more ' if included else ''}are {inside}" if more else "nothing is left beyond them"),
         f"and {threshold} past a full hour earn another unit.",
         f"{minutes_away(hours.next_unit_minutes, 'more').capitalize()} would add one unit of {code}"

@@ -8,7 +8,7 @@ which a drug ran, less pauses, floored to whole minutes once at the end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,11 @@ from infusion.services.facts import Administration
 Period = tuple[datetime, datetime]
 NOTHING = timedelta(0)
 LONGEST = timedelta(hours=24)
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+MOMENT = timedelta(microseconds=1)
+# One moment as a wall clock in UTC and as an instant. Adding to it is several times quicker than `replace(tzinfo=UTC)`.
+WALL, INSTANT = datetime(2000, 1, 1), datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @lru_cache(maxsize=64)
@@ -41,13 +46,37 @@ def instant(moment: datetime, zone: ZoneInfo) -> datetime:
     >>> instant(datetime(2026, 3, 10, 9, 0), ZoneInfo("America/New_York")).isoformat()
     '2026-03-10T13:00:00+00:00'
     """
-    if moment.tzinfo is not None:
-        return moment.astimezone(UTC)
+    if moment.tzinfo is not None or _no_change_near(moment, zone):
+        return either_instant(moment, zone)
     first = moment.replace(tzinfo=zone, fold=0)
     if first.utcoffset() == moment.replace(tzinfo=zone, fold=1).utcoffset():
         return first.astimezone(UTC)
     there_and_back = first.astimezone(UTC).astimezone(zone).replace(tzinfo=None)
     raise ClockChange("time.ambiguous" if there_and_back == moment.replace(fold=0) else "time.nonexistent")
+
+
+def _no_change_near(moment: datetime, zone: ZoneInfo) -> bool:
+    """Whether the clocks show the same a day before and a day after. No zone changes them there and back within two."""
+    try:
+        return zone.utcoffset(moment - DAY) == zone.utcoffset(moment + DAY)
+    except OverflowError:  # the first or the last day of all
+        return False
+
+
+def either_instant(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The UTC instant of a recorded time, one of the two where the clock change leaves it open."""
+    if moment.tzinfo is not None:
+        return moment.astimezone(UTC)
+    return INSTANT + (moment - (zone.utcoffset(moment) or NOTHING) - WALL)
+
+
+def on_one_day(start: datetime, stop: datetime | None, day: date, zone: ZoneInfo) -> bool:
+    """Whether all of it lies on that day, with the same clock from start to stop."""
+    first = start.astimezone(zone)
+    if stop is None:
+        return first.date() == day
+    last = (stop - MOMENT).astimezone(zone)
+    return first.date() == day == last.date() and first.utcoffset() == last.utcoffset()
 
 
 def merged(periods: Iterable[Period]) -> list[Period]:
@@ -78,7 +107,10 @@ def without(periods: Sequence[Period], taken: Sequence[Period]) -> list[Period]:
 
 def length(periods: Iterable[Period]) -> timedelta:
     """The time that periods without overlap last."""
-    return sum((stop - start for start, stop in periods), NOTHING)
+    total = NOTHING
+    for start, stop in periods:
+        total += stop - start
+    return total
 
 
 def whole_minutes(duration: timedelta) -> int:
@@ -87,7 +119,7 @@ def whole_minutes(duration: timedelta) -> int:
     >>> whole_minutes(timedelta(minutes=90, seconds=59))
     90
     """
-    return duration // timedelta(minutes=1)
+    return duration // MINUTE
 
 
 def running_periods(administration: Administration, zone: ZoneInfo) -> tuple[Period, ...]:

@@ -11,23 +11,26 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from infusion.services.clock import Period, length
+from infusion.services.clock import MOMENT, Period, length
 from infusion.services.findings import Findings
 from infusion.services.lines import Because
 from payers.policy import Rules
 
 HOUR = timedelta(hours=1)
-MOMENT = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Days:
-    """Dates the units of one encounter. None stands for the encounter's own day."""
+    """Dates the units of one encounter. None stands for the encounter's own day.
+
+    Where all of it lies on that one day, nothing of the kind has to be asked.
+    """
 
     on: date
     zone: ZoneInfo
     rules: Rules
     findings: Findings
+    one_day: bool = False
 
     def day(self, moment: datetime) -> date:
         return moment.astimezone(self.zone).date()
@@ -44,7 +47,7 @@ class Days:
 
     def tell_of_hours(self, running: Sequence[Period], units: int, drug: str, what: str, administration: str) -> None:
         """Name each earned hour that midnight cuts in two: which day takes it is not settled."""
-        if self.day(running[0][0]) == self.day(running[-1][1] - MOMENT):
+        if self.one_day or self.day(running[0][0]) == self.day(running[-1][1] - MOMENT):
             return
         reading = self.rules.read("infusion_past_midnight", drug)
         if reading.value == "start_date":
@@ -62,10 +65,11 @@ class Days:
                     payer=reading.whose,
                 )
 
-
-def hour_begins(running: Sequence[Period], first_hour: int, units: int) -> tuple[datetime, ...]:
-    """When each of so many hours of running time began, the first one after `first_hour` hours."""
-    return tuple(instant_after(running, HOUR * (first_hour + unit)) for unit in range(units))
+    def hour_begins(self, running: Sequence[Period], first_hour: int, units: int) -> tuple[datetime, ...]:
+        """When each of so many hours of running time began, the first one after `first_hour` hours, if it matters."""
+        if self.one_day:
+            return ()
+        return tuple(instant_after(running, HOUR * (first_hour + unit)) for unit in range(units))
 
 
 def instant_after(running: Sequence[Period], elapsed: timedelta) -> datetime:

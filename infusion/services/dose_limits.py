@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 
-from infusion.services.drug import units_up
+from infusion.services.drug import NOTHING, units_up
 from infusion.services.facts import PastDose
 from infusion.services.findings import Findings
 from infusion.services.label import months_after
 from infusion.services.record import Given
 from infusion.services.reference import Drug
 from payers.policy import Rules
+
+LIMITS = ("maximum_units_per_dose", "maximum_units_per_period", "minimum_days_between_doses")
 
 
 def check_dose_limits(
@@ -28,9 +29,11 @@ def check_dose_limits(
     findings: Findings,
 ) -> None:
     """What was given of one drug against what the payer takes [BAL]."""
-    bought = [each for each in group if each.administration.acquired == "purchased"]
-    amount = sum((each.administration.administered or Decimal(0) for each in bought), Decimal(0))
-    if amount <= 0:
+    bought = [each.administration for each in group if each.administration.acquired == "purchased"]
+    amount = NOTHING
+    for each in bought:
+        amount += each.administered or NOTHING
+    if amount <= NOTHING or rules.asks_nothing(drug.code, LIMITS):
         return
     units = units_up(amount, drug)
     where = {"administration": bought[0].id, "what": drug.name}

@@ -9,11 +9,13 @@ Not handled: sharing a single-dose container between patients.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from functools import partial
 from math import gcd
 
+from infusion.services.facts import Administration, Discard, Vial
 from infusion.services.findings import Findings
 from infusion.services.lines import Because, ServiceLine
 from infusion.services.ndc import NdcShares
@@ -25,65 +27,72 @@ from payers.policy import DISCARD_REASONS, Reading, Rules
 NOTHING = Decimal(0)
 NOMINAL_CHARGE = Decimal("0.01")
 MOST_SIZES_TRIED = 20_000
+MOST_VIALS = 999
+SINGLE_DOSE = frozenset({True})
+REASONS = tuple(DISCARD_REASONS)
+OUT_OF_THE_VIALS = tuple(reason for reason in REASONS if reason != "overfill")
 DOSINGS = {"fixed": "has a fixed dose", "weight": "is dosed by weight", "variable": "is dosed by need"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pool:
-    """All that was recorded of one drug code, bought or supplied, in one encounter. Amounts in mg."""
+    """All that was recorded of one drug code, bought or supplied, in one encounter. Amounts in mg.
+
+    `smallest` is the least that a container opened holds, None where none was. `kinds` says whether the containers are
+    single-dose: {True}, {False}, both, or the drug's own kind without containers.
+    """
 
     drug: Drug
     supplied: bool
     given: tuple[Given, ...]
+    ids: tuple[str, ...]
+    vials: list[Vial]
+    discards: list[Discard]
+    ordered: Decimal
+    administered: Decimal
+    opened: Decimal
+    smallest: Decimal | None
+    kinds: set[bool]
+    units: int
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        return tuple(each.id for each in self.given)
+    @classmethod
+    def of(cls, drug: Drug, supplied: bool, given: Sequence[Given]) -> Pool:
+        ordered = administered = opened = NOTHING
+        smallest = None
+        kinds: set[bool] = set()
+        records = [each.administration for each in given]
+        for record in records:
+            dose = record.administered or NOTHING
+            administered += dose
+            ordered += dose if record.ordered is None else record.ordered
+            for vial in record.vials:
+                if vial.count:
+                    kinds.add(drug.single_dose if vial.single_dose is None else vial.single_dose)
+                if vial.count > 0:
+                    opened += vial.amount * min(vial.count, MOST_VIALS)
+                    smallest = vial.amount if smallest is None else min(smallest, vial.amount)
+        return cls(
+            drug,
+            supplied,
+            tuple(given),
+            tuple([record.id for record in records]),
+            [vial for record in records for vial in record.vials],
+            [discard for record in records for discard in record.discards],
+            ordered,
+            administered,
+            opened,
+            smallest,
+            kinds or {drug.single_dose},
+            units_up(administered, drug),
+        )
 
-    @property
-    def ordered(self) -> Decimal:
-        return sum((_ordered(each) for each in self.given), NOTHING)
-
-    @property
-    def administered(self) -> Decimal:
-        return sum((each.administration.administered or NOTHING for each in self.given), NOTHING)
-
-    @property
-    def opened(self) -> Decimal:
-        return sum(self.containers, NOTHING)
-
-    @property
-    def containers(self) -> list[Decimal]:
-        """The labelled content of each container opened."""
-        return [
-            vial.amount
-            for each in self.given
-            for vial in each.administration.vials
-            for _ in range(min(vial.count, 999))
-        ]
-
-    def discarded(self, *reasons: str) -> Decimal:
+    def discarded(self, reasons: Sequence[str]) -> Decimal:
         """What was discarded for one of these reasons."""
-        return sum(
-            (each.amount for given in self.given for each in given.administration.discards if each.reason in reasons),
-            NOTHING,
-        )
-
-    @property
-    def kinds(self) -> frozenset[bool]:
-        """Whether the containers are single-dose: {True}, {False}, both, or the drug's own kind without containers."""
-        recorded = frozenset(
-            self.drug.single_dose if vial.single_dose is None else vial.single_dose
-            for each in self.given
-            for vial in each.administration.vials
-            if vial.count
-        )
-        return recorded or frozenset({self.drug.single_dose})
-
-
-def _ordered(each: Given) -> Decimal:
-    record = each.administration
-    return record.ordered if record.ordered is not None else record.administered or NOTHING
+        amount = NOTHING
+        for each in self.discards:
+            if each.reason in reasons:
+                amount += each.amount
+        return amount
 
 
 @dataclass(slots=True)
@@ -103,7 +112,7 @@ class Portion:
         return on_line, share
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DrugRules:
     """Reads one encounter's drugs into lines."""
 
@@ -121,29 +130,30 @@ class DrugRules:
                 pools.setdefault((each.drug.code, supplied), (each.drug, []))[1].append(each)
         lines: list[ServiceLine] = []
         for (code, supplied), (drug, group) in pools.items():
-            found = self._pool_lines(Pool(drug, supplied, tuple(group)))
+            found = self._pool_lines(Pool.of(drug, supplied, group))
             lines += found if code not in unsound else []
         return lines
 
     def _pool_lines(self, pool: Pool) -> list[ServiceLine]:
-        nothing_given = any(each.administration.administered == 0 for each in pool.given)
-        if not self._amounts_can_be_read(pool) or nothing_given:
+        if not self._amounts_can_be_read(pool) or [each for each in pool.given if not each.administration.administered]:
             return []
         if pool.supplied:
             return self._supplied_lines(pool)
         packaged = pool.drug.hospital_packaged and self.rules.setting == "hospital_outpatient"
         if not self._adds_up(pool, vials_needed=not packaged):
             return []
-        self._tell_what_is_not_billed(pool)
+        billable = self._billable_reasons(pool)
+        if pool.discards:
+            self._tell_what_is_not_billed(pool, billable)
         if packaged:
             return self._plain_line(
                 pool, "packaged_drug", f"In a hospital the payment for {pool.drug.name} is packaged"
             )
-        if pool.kinds != {True}:
+        if pool.kinds != SINGLE_DOSE:
             if len(pool.kinds) > 1:
                 self.findings.add("vials.kinds_mixed", administration=pool.ids[0], field="vials", what=pool.drug.label)
-            return self._multi_dose_lines(pool)
-        return self._single_dose_lines(pool)
+            return self._multi_dose_lines(pool, pool.discarded(billable))
+        return self._single_dose_lines(pool, pool.discarded(billable))
 
     # Does the record hold together? ---------------------------------------------------------------------------------
 
@@ -153,13 +163,7 @@ class DrugRules:
             record = each.administration
             if record.administered is None:
                 self.findings.add("amount.missing", administration=each.id, field="administered", what=pool.drug.label)
-            recorded = [("ordered", record.ordered), ("administered", record.administered)]
-            recorded += [(f"discards.{n}.amount", discard.amount) for n, discard in enumerate(record.discards)]
-            wrong = [(field, f"{plain(amount)} mg") for field, amount in recorded if amount is not None and amount < 0]
-            for n, vial in enumerate(record.vials):
-                wrong += [(f"vials.{n}.amount", f"{plain(vial.amount)} mg")] if vial.amount <= 0 else []
-                wrong += [(f"vials.{n}.count", counted(vial.count, "vial"))] if vial.count < 0 else []
-            for field, amount in wrong:
+            for field, amount in _below_zero(record):
                 self.findings.add(
                     "amount.negative", administration=each.id, field=field, what=pool.drug.label, amount=amount
                 )
@@ -167,33 +171,45 @@ class DrugRules:
 
     def _adds_up(self, pool: Pool, *, vials_needed: bool) -> bool:
         """Given + discarded = opened, from no more vials than the dose needed."""
-        where = {"administration": pool.ids[0], "what": pool.drug.name}
-        containers = pool.containers
-        if not containers:
+        if pool.smallest is None:
             if vials_needed:
-                self.findings.add("vials.missing", field="vials", **{**where, "what": pool.drug.label})
+                self.findings.add("vials.missing", administration=pool.ids[0], field="vials", what=pool.drug.label)
             return not vials_needed
         before = len(self.findings.found)
-        counted_reasons = [reason for reason in DISCARD_REASONS if reason != "overfill"]
-        used = pool.administered + pool.discarded(*counted_reasons)
-        amounts = {"used": plain(used), "opened": plain(pool.opened), "missing": plain(pool.opened - used)}
+        used = pool.administered + pool.discarded(OUT_OF_THE_VIALS)
         if used > pool.opened:
-            self.findings.add("vials.exceeded", field="vials", **where, **amounts)
-        if pool.kinds == {True}:
+            self._tell_sum(pool, "vials.exceeded", "vials", used)
+        if pool.kinds == SINGLE_DOSE:
             if used < pool.opened:
-                self.findings.add("waste.unaccounted", field="discards", **where, **amounts)
+                self._tell_sum(pool, "waste.unaccounted", "discards", used)
             needed = max(pool.ordered, pool.administered)
-            if pool.opened - min(containers) >= needed:
-                self.findings.add("vials.more_than_needed", field="vials", needed=plain(needed), **where)
+            if pool.opened - pool.smallest >= needed:
+                self.findings.add(
+                    "vials.more_than_needed",
+                    administration=pool.ids[0],
+                    field="vials",
+                    what=pool.drug.name,
+                    needed=plain(needed),
+                )
         sound = len(self.findings.found) == before
         self._look_at_vials(pool, sound=sound)
         return sound
 
+    def _tell_sum(self, pool: Pool, code: str, field: str, used: Decimal) -> None:
+        self.findings.add(
+            code,
+            administration=pool.ids[0],
+            field=field,
+            what=pool.drug.name,
+            used=plain(used),
+            opened=plain(pool.opened),
+            missing=plain(pool.opened - used),
+        )
+
     def _look_at_vials(self, pool: Pool, *, sound: bool) -> None:
-        sizes = sorted({container.amount for container in pool.drug.containers})
         for each in pool.given:
             for n, vial in enumerate(each.administration.vials):
-                if vial.amount not in sizes:
+                if vial.amount not in pool.drug.sizes:
                     self.findings.add(
                         "vials.size_unknown",
                         administration=each.id,
@@ -201,9 +217,10 @@ class DrugRules:
                         amount=plain(vial.amount),
                         what=pool.drug.name,
                     )
-        if not sound or pool.kinds != {True}:
+        needed = max(pool.ordered, pool.administered)
+        if not sound or pool.kinds != SINGLE_DOSE or pool.opened == needed:
             return
-        best = smallest_total(max(pool.ordered, pool.administered), sizes)
+        best = smallest_total(needed, pool.drug.sizes)
         if best is not None and best < pool.opened:
             self.findings.add(
                 "vials.smaller_available",
@@ -214,8 +231,7 @@ class DrugRules:
                 opened=plain(pool.opened),
             )
 
-    def _tell_what_is_not_billed(self, pool: Pool) -> None:
-        billable = self._billable_reasons(pool)
+    def _tell_what_is_not_billed(self, pool: Pool, billable: Sequence[str]) -> None:
         for each in pool.given:
             for n, discard in enumerate(each.administration.discards):
                 if discard.amount <= 0 or (discard.reason in billable and discard.reason != "stopped_early"):
@@ -240,7 +256,7 @@ class DrugRules:
         reasons = self.rules.read("billable_discard_reasons", pool.drug.code).value
         return reasons if isinstance(reasons, tuple) else ()
 
-    def _rule(self, key: str, text: str) -> Because:
+    def _rule(self, key: str, text: str | Callable[[], str]) -> Because:
         return Because(key, text, self.reference.rules[key].source)
 
     def _supplied_lines(self, pool: Pool) -> list[ServiceLine]:
@@ -254,14 +270,13 @@ class DrugRules:
             return []
         text = f"{reading.whose} wants a drug that the site did not buy on the claim at a nominal charge."
         because = [self._administered(pool), _from(reading, text)]
-        return self._split(pool, units_up(pool.administered, pool.drug), (), because, pool.administered, NOMINAL_CHARGE)
+        return self._split(pool, pool.units, (), because, pool.administered, NOMINAL_CHARGE)
 
     def _plain_line(self, pool: Pool, rule: str, text: str) -> list[ServiceLine]:
         because = [self._administered(pool), self._rule(rule, f"{text}: no JW, no JZ, and discard is not billed.")]
-        return self._split(pool, units_up(pool.administered, pool.drug), (), because, pool.administered)
+        return self._split(pool, pool.units, (), because, pool.administered)
 
-    def _multi_dose_lines(self, pool: Pool) -> list[ServiceLine]:
-        discard = pool.discarded(*self._billable_reasons(pool))
+    def _multi_dose_lines(self, pool: Pool, discard: Decimal) -> list[ServiceLine]:
         units = _discarded_units(pool, discard)
         if units and len(pool.kinds) == 1:
             reading = self.rules.read("billable_discard_containers", pool.drug.code)
@@ -270,17 +285,15 @@ class DrugRules:
                 return self._lines_with_discard(pool, discard, units, [_from(reading, text)])
         return self._plain_line(pool, "multi_dose", f"{pool.drug.label} came from a multi-dose vial")
 
-    def _single_dose_lines(self, pool: Pool) -> list[ServiceLine]:
-        discard = pool.discarded(*self._billable_reasons(pool))
+    def _single_dose_lines(self, pool: Pool, discard: Decimal) -> list[ServiceLine]:
         units = _discarded_units(pool, discard)
         if not units:
-            return self._nothing_discarded(pool, units_up(pool.administered, pool.drug), discard)
+            return self._nothing_discarded(pool, discard)
         return self._lines_with_discard(pool, discard, units, [])
 
     def _lines_with_discard(
         self, pool: Pool, discard: Decimal, discarded_units: int, why: list[Because]
     ) -> list[ServiceLine]:
-        administered_units = units_up(pool.administered, pool.drug)
         reading = self.rules.read("discarded_drug", pool.drug.code)
         administered = self._administered(pool)
         how = [*self._kinds_that_count(pool, discard), *why]
@@ -295,7 +308,7 @@ class DrugRules:
                     "is no JW line and no modifier."
                 )
                 how.append(_from(reading, text))
-            return self._split(pool, administered_units, (), [administered, *how], pool.administered)
+            return self._split(pool, pool.units, (), [administered, *how], pool.administered)
         wasted = self._discarded(pool, discard, discarded_units)
         capped_units, cap = self._capped(pool, discarded_units)
         if capped_units < discarded_units:
@@ -303,11 +316,11 @@ class DrugRules:
         if reading.value == "combined_line":
             text = f"{reading.whose} takes the dose and the discarded drug together on one line, without modifier."
             why = [administered, wasted, *how, *cap, _from(reading, text)]
-            return self._split(pool, administered_units + discarded_units, (), why, pool.administered + discard)
+            return self._split(pool, pool.units + discarded_units, (), why, pool.administered + discard)
         text = f"{reading.whose} takes discarded drug on its own line with JW, and the dose then without modifier."
         how.append(_from(reading, text))
         return [
-            *self._split(pool, administered_units, (), [administered, *how], pool.administered),
+            *self._split(pool, pool.units, (), [administered, *how], pool.administered),
             *self._split(pool, discarded_units, ("JW",), [wasted, *cap, *how], discard, after=pool.administered),
         ]
 
@@ -332,7 +345,7 @@ class DrugRules:
     def _capped(self, pool: Pool, units: int) -> tuple[int, list[Because]]:
         """The discarded units that the payer takes, and why they are fewer."""
         reading = self.rules.read("maximum_discarded_units", pool.drug.code)
-        smallest = min(container.amount for container in pool.drug.containers)
+        smallest = pool.drug.sizes[0]
         most = units_down(smallest, pool.drug)
         if reading.value == "none" or units <= most:
             return units, []
@@ -348,7 +361,7 @@ class DrugRules:
         text = f"{reading.whose} takes no more discard than the smallest vial of {plain(smallest)} mg holds: "
         return most, [_from(reading, f"{text}{counted(most, 'unit')} of the {units}.")]
 
-    def _nothing_discarded(self, pool: Pool, units: int, discard: Decimal) -> list[ServiceLine]:
+    def _nothing_discarded(self, pool: Pool, discard: Decimal) -> list[ServiceLine]:
         reading = self.rules.read("zero_discard_modifier", pool.drug.code)
         left = (
             f"{plain(discard)} mg are less than one unit, so nothing counts as discarded"
@@ -368,11 +381,11 @@ class DrugRules:
             *self._kinds_that_count(pool, discard),
             _from(reading, text),
         ]
-        return self._split(pool, units, modifiers, because, pool.administered)
+        return self._split(pool, pool.units, modifiers, because, pool.administered)
 
     def _kinds_that_count(self, pool: Pool, discard: Decimal) -> list[Because]:
         """Why so much of what was discarded may be billed; nothing to say where nothing was discarded."""
-        recorded = pool.discarded(*DISCARD_REASONS)
+        recorded = pool.discarded(REASONS) if pool.discards else NOTHING
         if not recorded:
             return []
         reading = self.rules.read("billable_discard_reasons", pool.drug.code)
@@ -384,13 +397,7 @@ class DrugRules:
         return [_from(reading, text)]
 
     def _administered(self, pool: Pool) -> Because:
-        unit = pool.drug.billing_unit
-        units = units_up(pool.administered, pool.drug)
-        spare = units * unit - pool.administered
-        text = (
-            f"{plain(pool.administered)} mg were given. At {plain(unit)} mg a unit, rounded up, that is "
-            f"{counted(units, 'unit')}. {_milligrams_away(spare, unit)}"
-        )
+        text = partial(_administered_text, pool.administered, pool.drug.billing_unit, pool.units)
         return self._rule("administered_units", text)
 
     def _discarded(self, pool: Pool, discard: Decimal, units: int) -> Because:
@@ -411,11 +418,12 @@ class DrugRules:
         after: Decimal = NOTHING,
     ) -> list[ServiceLine]:
         """One line, or several when the payer limits the units on one or wants one for each NDC."""
-        shares = NdcShares(pool.drug, [vial for each in pool.given for vial in each.administration.vials])
-        shares.skip(after)
+        shares = NdcShares.of(pool.drug, pool.vials)
+        if after:
+            shares.skip(after)
         whole = [Portion(units, amount, shares)]
         portions, why_apart = self._by_ndc(pool, whole[0])
-        most, why_limited = self._most_on_a_line(pool, max(each.units for each in portions))
+        most, why_limited = self._most_on_a_line(pool, max([each.units for each in portions]))
         if (why_apart or why_limited) and "JW" not in modifiers:
             reading = self.rules.read("administered_lines_per_day", pool.drug.code)
             if reading.value == "one":
@@ -450,7 +458,7 @@ class DrugRules:
 
     def _by_ndc(self, pool: Pool, whole: Portion) -> tuple[list[Portion], list[Because]]:
         """A portion for each NDC, where the payer wants that. Units are counted off as the milligrams add up."""
-        by_ndc = whole.shares.apart(whole.amount)
+        by_ndc = whole.shares.apart(whole.amount) if whole.shares.ndcs > 1 else []
         if len(by_ndc) < 2:
             return [whole], []
         reading = self.rules.read("separate_ndc_lines", pool.drug.code)
@@ -475,13 +483,40 @@ class DrugRules:
         return portions, [_from(reading, text)]
 
 
+def _below_zero(record: Administration) -> list[tuple[str, str]]:
+    """What of a record cannot be, with its field."""
+    wrong = []
+    if record.ordered is not None and record.ordered < NOTHING:
+        wrong.append(("ordered", f"{plain(record.ordered)} mg"))
+    if record.administered is not None and record.administered < NOTHING:
+        wrong.append(("administered", f"{plain(record.administered)} mg"))
+    for n, discard in enumerate(record.discards):
+        if discard.amount < NOTHING:
+            wrong.append((f"discards.{n}.amount", f"{plain(discard.amount)} mg"))
+    for n, vial in enumerate(record.vials):
+        if vial.amount <= NOTHING:
+            wrong.append((f"vials.{n}.amount", f"{plain(vial.amount)} mg"))
+        if vial.count < 0:
+            wrong.append((f"vials.{n}.count", counted(vial.count, "vial")))
+    return wrong
+
+
 def _from(reading: Reading, text: str) -> Because:
     return Because(reading.name, text, reading.source, reading)
 
 
+def _administered_text(amount: Decimal, unit: Decimal, units: int) -> str:
+    return (
+        f"{plain(amount)} mg were given. At {plain(unit)} mg a unit, rounded up, that is {counted(units, 'unit')}. "
+        f"{_milligrams_away(units * unit - amount, unit)}"
+    )
+
+
 def _discarded_units(pool: Pool, discard: Decimal) -> int:
     """Billable discard in whole units, never more than the labels leave beside the dose."""
-    room = units_down(pool.opened, pool.drug) - units_up(pool.administered, pool.drug)
+    if not discard:
+        return 0
+    room = units_down(pool.opened, pool.drug) - pool.units
     return max(0, min(units_down(discard, pool.drug), room))
 
 

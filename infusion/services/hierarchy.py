@@ -17,7 +17,7 @@ from itertools import pairwise
 
 from infusion.services.clock import Period, length, merged, whole_minutes, without
 from infusion.services.findings import Findings
-from infusion.services.record import BY_VEIN, Given
+from infusion.services.record import Given
 from infusion.services.reference import Drug
 from payers.policy import Reading, Rules
 
@@ -26,11 +26,11 @@ REPEAT_PUSH_GAP = timedelta(minutes=30)
 UNCLEAR_GAP = timedelta(minutes=30)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Service:
     """An infusion or push of one drug under one order on one access. `running` is what ran, `counted` what counts.
 
-    `bag_change_minutes` of `running` lay between two bags.
+    `bag_change_minutes` of `running` lay between two bags. `minutes` are those that count.
     """
 
     infusion: bool
@@ -39,7 +39,8 @@ class Service:
     given: tuple[Given, ...]
     running: tuple[Period, ...]
     readings: tuple[Reading, ...]
-    counted: tuple[Period, ...] = ()
+    counted: tuple[Period, ...]
+    minutes: int
     bag_change_minutes: int = 0
 
     @property
@@ -52,8 +53,8 @@ class Service:
         return min((each.start for each in self.given if each.start), default=None)
 
     @property
-    def minutes(self) -> int:
-        return whole_minutes(length(self.counted))
+    def running_minutes(self) -> int:
+        return self.minutes if self.counted is self.running else whole_minutes(length(self.running))
 
     @property
     def shared_minutes(self) -> int:
@@ -62,14 +63,14 @@ class Service:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        return tuple(each.id for each in self.given)
+        return tuple([each.administration.id for each in self.given])
 
     @property
     def primary(self) -> bool:
         return any(each.administration.primary for each in self.given)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Hydration:
     """Ordered hydration on one access: the minutes in which no drug infused."""
 
@@ -78,6 +79,9 @@ class Hydration:
     reading: Reading | None = None
     periods: tuple[Period, ...] = ()
     bag_changes: tuple[Reading, ...] = ()
+
+
+NO_HYDRATION = Hydration()
 
 
 @dataclass(slots=True)
@@ -91,7 +95,7 @@ class AccessPlan:
     repeats: list[Service] = field(default_factory=list)
     pushes: list[Service] = field(default_factory=list)
     repeat_pushes: list[Service] = field(default_factory=list)
-    hydration: Hydration = field(default_factory=Hydration)
+    hydration: Hydration = NO_HYDRATION
 
     @property
     def rank(self) -> tuple[bool, tuple[int, timedelta, int]]:
@@ -102,22 +106,24 @@ class AccessPlan:
         return (not self.initial.primary, self.initial.rank)
 
 
-def plan_accesses(given: Sequence[Given], rules: Rules, findings: Findings) -> list[AccessPlan]:
+def plan_accesses(by_vein: Sequence[Given], rules: Rules, findings: Findings) -> list[AccessPlan]:
     """The services of each access that counts, the access with the highest first service first."""
-    by_vein = [each for each in given if each.route in BY_VEIN]
-    accesses = _accesses_that_count(by_vein, findings)
     groups: dict[str, list[Given]] = {}
     for each in by_vein:
-        groups.setdefault(accesses[each.administration.access], []).append(each)
+        groups.setdefault(each.administration.access, []).append(each)
+    if len(groups) > 1:
+        groups = _accesses_that_count(by_vein, findings)
     plans = [_plan(access, group, rules, findings) for access, group in groups.items()]
     reported = [plan for plan in plans if plan.initial is not None or plan.hydration.given]
+    if len(reported) < 2:
+        return reported
     if rules.setting != "office":
         return sorted(reported, key=lambda plan: plan.rank[1])
     return sorted(reported, key=lambda plan: plan.rank)
 
 
-def _accesses_that_count(by_vein: Sequence[Given], findings: Findings) -> dict[str, str]:
-    """Each recorded access -> the one it is counted on."""
+def _accesses_that_count(by_vein: Sequence[Given], findings: Findings) -> dict[str, list[Given]]:
+    """What was given on each access, by the access it is counted on."""
     counted: dict[str, str] = {}
     reasoned = {each.administration.access for each in by_vein if each.administration.access_reason.strip()}
     for each in by_vein:
@@ -130,11 +136,16 @@ def _accesses_that_count(by_vein: Sequence[Given], findings: Findings) -> dict[s
             findings.add(
                 "access.reason_missing", administration=each.id, field="access_reason", access=access, first=first
             )
-    return counted
+    groups: dict[str, list[Given]] = {}
+    for each in by_vein:
+        groups.setdefault(counted[each.administration.access], []).append(each)
+    return groups
 
 
 def _plan(access: str, group: Sequence[Given], rules: Rules, findings: Findings) -> AccessPlan:
     services = [*_infusions(group, rules, findings), *_pushes(group, rules, findings)]
+    if len(services) == 1 and len(services[0].given) == len(group):
+        return AccessPlan(access, services[0])  # alone: nothing to rank before it, nothing to share minutes with
     infusions = [each for each in services if each.infusion]
     pushes = [each for each in services if not each.infusion]
     principals, repeats = _principals(infusions)
@@ -168,9 +179,13 @@ def _infusions(group: Sequence[Given], rules: Rules, findings: Findings) -> Iter
         drug = bags[0].drug
         assert drug is not None  # noqa: S101  only bags with a drug were grouped
         changes, change_rule = _bag_changes(bags, group, rules)
-        running = merged([*changes, *(period for bag in bags for period in bag.periods)])
+        running = bags[0].periods
+        if len(bags) > 1:
+            running = tuple(merged([*changes, *(period for bag in bags for period in bag.periods)]))
+        minutes = whole_minutes(length(running))
         minimum = rules.read("infusion_minimum_minutes", code)
-        readings = [minimum, *_family(drug, rules), *change_rule]
+        family = _family(drug, rules)
+        readings = [minimum, *family, *change_rule]
         if all(bag.counted_as_push for bag in bags):
             missing_stop = rules.read("missing_stop_time", code)
             findings.add(
@@ -181,16 +196,17 @@ def _infusions(group: Sequence[Given], rules: Rules, findings: Findings) -> Iter
                 payer=missing_stop.whose,
             )
             readings = [missing_stop, *readings[1:]]
-        if not order:
+        if not order and len(bags) > 1:
             _ask_about_gap(bags, findings)
         yield Service(
-            whole_minutes(length(running)) >= minimum.minutes and not bags[0].counted_as_push,
+            minutes >= minimum.minutes and not bags[0].counted_as_push,
             drug,
-            _is_complex(drug, rules),
+            _is_complex(family),
             tuple(bags),
-            tuple(running),
+            running,
             tuple(readings),
-            tuple(running),
+            running,
+            minutes,
             whole_minutes(length(changes)),
         )
 
@@ -200,6 +216,8 @@ def _bag_changes(bags: Sequence[Given], group: Sequence[Given], rules: Rules) ->
 
     Both bags have to run up to the gap and no other infusion may run in it; else it is a pause.
     """
+    if len(bags) < 2:
+        return [], []
     spans = merged((bag.start, bag.stop) for bag in bags if bag.start and bag.stop)
     gaps = [(earlier[1], later[0]) for earlier, later in pairwise(spans)]
     if not gaps:
@@ -228,9 +246,9 @@ def _pushes(group: Sequence[Given], rules: Rules, findings: Findings) -> Iterabl
         minutes = whole_minutes(length(each.periods))
         if minutes >= rules.read("infusion_minimum_minutes", each.drug.code).minutes:
             findings.add("time.push_long", administration=each.id, field="stop", what=each.what, minutes=minutes)
-        readings = _family(each.drug, rules)
+        family = _family(each.drug, rules)
         yield Service(
-            False, each.drug, _is_complex(each.drug, rules), (each,), each.periods, tuple(readings), each.periods
+            False, each.drug, _is_complex(family), (each,), each.periods, tuple(family), each.periods, minutes
         )
 
 
@@ -238,8 +256,8 @@ def _family(drug: Drug, rules: Rules) -> list[Reading]:
     return [rules.read("administration_family", drug.code)] if drug.may_be_complex else []
 
 
-def _is_complex(drug: Drug, rules: Rules) -> bool:
-    return any(reading.value == "complex" for reading in _family(drug, rules))
+def _is_complex(family: Sequence[Reading]) -> bool:
+    return bool(family) and family[0].value == "complex"
 
 
 def _ask_about_gap(bags: Sequence[Given], findings: Findings) -> None:
@@ -339,9 +357,10 @@ def _share_minutes(
             service.running,
             service.readings,
             tuple(left),
+            whole_minutes(length(left)),
             service.bag_change_minutes,
         )
-        lost_minutes = whole_minutes(length(service.running)) - own.minutes
+        lost_minutes = service.running_minutes - own.minutes
         if service in repeats:
             plan.repeats.append(own)
         elif service is initial:
@@ -368,7 +387,7 @@ def _hydration(group: Sequence[Given], infused: Sequence[Service], rules: Rules,
     """Ordered fluid, less every minute in which a drug infused; nothing when too little is left."""
     ordered = [each for each in group if each.route == "hydration" and each.administration.purpose == "ordered"]
     if not ordered:
-        return Hydration()
+        return NO_HYDRATION
     taken = merged(period for service in infused for period in service.running)
     left = without([period for each in ordered for period in each.periods], taken)
     minutes = whole_minutes(length(left))
@@ -377,7 +396,7 @@ def _hydration(group: Sequence[Given], infused: Sequence[Service], rules: Rules,
         findings.add(
             "hydration.too_short", administration=ordered[0].id, field="stop", minutes=minutes, needed=minimum.minutes
         )
-        return Hydration()
+        return NO_HYDRATION
     changes = (each for service in infused if service.bag_change_minutes for each in service.readings)
     rules_of_changes = tuple(each for each in changes if each.name == "bag_change_minutes")
     return Hydration(tuple(ordered), minutes, minimum, tuple(left), rules_of_changes)

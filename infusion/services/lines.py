@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,14 +12,30 @@ from infusion.services.findings import Finding, Severity
 from payers.policy import Reading
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Because:
-    """One reason for a line. `rule` is a policy parameter or a rule of docs/rules.md; `source` a key or a citation."""
+    """One reason for a line. `rule` is a policy parameter or a rule of docs/rules.md; `source` a key or a citation.
+
+    `said` is the sentence, or what makes it of values that do not change: most reasons are never read.
+    """
 
     rule: str
-    text: str
+    said: str | Callable[[], str]
     source: str
     reading: Reading | None = None
+
+    @property
+    def text(self) -> str:
+        return self.said if isinstance(self.said, str) else self.said()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Because):
+            return NotImplemented
+        mine, theirs = (self.rule, self.source, self.reading), (other.rule, other.source, other.reading)
+        return mine == theirs and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash((self.rule, self.source))
 
 
 @dataclass(frozen=True, slots=True)

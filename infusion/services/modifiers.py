@@ -23,7 +23,7 @@ BY_ROUTE = {"iv_infusion": "JA", "iv_push": "JA", "subcutaneous": "JB"}
 Added = tuple[str, Because]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ModifierRules:
     """Adds modifiers to the lines of one encounter."""
 
@@ -35,15 +35,18 @@ class ModifierRules:
 
     def lines(self, lines: Sequence[ServiceLine], given: Sequence[Given]) -> list[ServiceLine]:
         """The same lines with their modifiers; without those whose modifier cannot be told."""
-        recorded = {each.id: each for each in given}
+        recorded = {each.administration.id: each for each in given}
         whole = []
+        at_a_department = self.rules.setting == "hospital_outpatient"
         for line in lines:
-            behind = [recorded[each] for each in line.administrations]
-            added = [*self._place()]
+            added = self._place() if at_a_department else []
             if line.kind == "drug":
-                if self._price_is_mixed(line, behind):
+                behind = [recorded[each] for each in line.administrations]
+                bought = {each.administration.bought_340b for each in behind}
+                if len(bought) > 1 and self._price_is_mixed(line, behind):
                     continue
-                added += [*self._price(line, behind), *self._route(line, behind)]
+                price = self._price(line, behind) if bought == {True} else []
+                added = [*added, *price, *self._route(line, behind)]
             whole.append(self._with(line, added) if added else line)
         return whole
 
@@ -71,8 +74,6 @@ class ModifierRules:
         return ("" if reading.value == "none" else str(reading.value)), reading
 
     def _price_is_mixed(self, line: ServiceLine, behind: Sequence[Given]) -> bool:
-        if len({each.administration.bought_340b for each in behind}) < 2:
-            return False
         code, reading = self._modifier_340b(line, behind)
         if code:
             what = next(each.drug.name for each in behind if each.drug is not None)
@@ -87,8 +88,6 @@ class ModifierRules:
         return bool(code)
 
     def _price(self, line: ServiceLine, behind: Sequence[Given]) -> list[Added]:
-        if not all(each.administration.bought_340b for each in behind):
-            return []
         code, reading = self._modifier_340b(line, behind)
         text = f"The drug was bought at the 340B price, and {reading.whose} wants that said with {code}."
         return self._add(code, reading, text) if code else []
@@ -96,8 +95,6 @@ class ModifierRules:
     # Place and route ------------------------------------------------------------------------------------------------
 
     def _place(self) -> list[Added]:
-        if self.rules.setting != "hospital_outpatient":
-            return []
         reading = self.rules.read("off_campus_modifier")
         if reading.value == "not_used":
             return []
@@ -116,7 +113,7 @@ class ModifierRules:
     def _route(self, line: ServiceLine, behind: Sequence[Given]) -> list[Added]:
         if "JW" in line.modifiers:
             return []
-        codes = {BY_ROUTE.get(each.route, "") for each in behind}
+        codes = {BY_ROUTE.get(each.administration.route, "") for each in behind}
         if codes == {""}:
             return []
         reading = self.rules.read("route_modifier", line.code)

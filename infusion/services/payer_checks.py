@@ -15,6 +15,9 @@ from infusion.services.reference import Drug, Reference, diagnosis_code, eleven_
 from infusion.services.words import plain
 from payers.policy import PARAMETERS, Rules
 
+# What a payer may ask of a drug beside its units.
+COVERAGE = ("drug_covered", "accepted_diagnoses", "prior_authorization", "step_therapy")
+
 
 def check_payer(
     encounter: Encounter,
@@ -26,10 +29,16 @@ def check_payer(
     findings: Findings,
 ) -> None:
     """All checks, in the order in which a biller would make them."""
-    drugs = {each.drug.code: each.drug for each in given if each.drug is not None}
-    for code, drug in drugs.items():
-        group = [each for each in given if each.drug is not None and each.drug.code == code]
-        _check_coverage(encounter, drug, group, rules, findings)
+    drugs: dict[str, Drug] = {}
+    groups: dict[str, list[Given]] = {}
+    for each in given:
+        if each.drug is not None:
+            drugs[each.drug.code] = each.drug
+            groups.setdefault(each.drug.code, []).append(each)
+    for code, group in groups.items():
+        drug = drugs[code]
+        if not rules.asks_nothing(code, COVERAGE):
+            _check_coverage(encounter, drug, group, rules, findings)
         _check_vials(drug, group, on, findings)
         check_dose_limits(encounter.past_doses, drug, group, on, rules, findings)
     _check_ndcs(lines, drugs, rules, findings)
@@ -40,7 +49,7 @@ def check_payer(
 
 
 def _check_coverage(encounter: Encounter, drug: Drug, group: Sequence[Given], rules: Rules, findings: Findings) -> None:
-    where = {"administration": group[0].id, "what": drug.name}
+    where = {"administration": group[0].administration.id, "what": drug.name}
     covered = rules.read("drug_covered", drug.code)
     if covered.value is False:
         findings.add("drug.not_covered", field="drug", payer=covered.whose, **where)
@@ -135,9 +144,10 @@ def _check_daily_limits(
 ) -> None:
     units: dict[tuple[str, date | None], int] = {}
     for line in lines:
-        units[line.code, line.date_of_service] = units.get((line.code, line.date_of_service), 0) + line.units
+        if line.code in reference.daily_limits:
+            units[line.code, line.date_of_service] = units.get((line.code, line.date_of_service), 0) + line.units
     for (code, _), total in units.items():
-        row = in_force(reference.daily_limits.get(code, ()), on)
+        row = in_force(reference.daily_limits[code], on)
         if row is not None:
             limit = row.outpatient if rules.setting == "hospital_outpatient" else row.practitioner
             if total > limit:
@@ -146,7 +156,7 @@ def _check_daily_limits(
 
 def _tell_unverified_rules(lines: Sequence[ServiceLine], rules: Rules, findings: Findings) -> None:
     """Every value that was used and that nobody has verified, with the lines that rest on it."""
-    for reading in {reading.path: reading for reading in rules.readings.values() if reading.unverified}.values():
+    for reading in {reading.path: reading for reading in rules.doubted}.values():
         resting = sorted(
             {
                 line.code

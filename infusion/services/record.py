@@ -9,17 +9,19 @@ Not handled here: whether amounts add up (drug.py) and what the minutes are wort
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from infusion.services.clock import (
     LONGEST,
     ClockChange,
     Period,
+    either_instant,
     instant,
     merged,
-    running_periods,
+    on_one_day,
     whole_minutes,
+    without,
     zone_named,
 )
 from infusion.services.facts import ROUTES, Administration, Encounter, Visit
@@ -30,13 +32,15 @@ from payers.policy import Rules
 
 BY_VEIN = ("iv_infusion", "iv_push", "hydration")
 INJECTED = ("subcutaneous", "intramuscular")
+NO_DRUG: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Given:
     """One administration as the rules can use it. Instants are UTC; `periods` are the ones in which it ran.
 
-    `drug` may be a row that is no longer in force; `known` says whether lines may rest on it.
+    `drug` may be a row that is no longer in force; `known` says whether lines may rest on it. `one_day` is set where
+    all of it certainly lies on the date of service.
     """
 
     administration: Administration
@@ -48,6 +52,7 @@ class Given:
     stop: datetime | None
     periods: tuple[Period, ...]
     timed: bool
+    one_day: bool
     counted_as_push: bool = False
 
     @property
@@ -71,7 +76,7 @@ def date_of_service(encounter: Encounter, findings: Findings) -> date | None:
     if not recorded and encounter.visit and encounter.visit.start:
         recorded = [encounter.visit.start]
     # Where the clock change leaves the instant open, both readings lie on the same day.
-    starts = [(each if each.tzinfo else each.replace(tzinfo=zone)).astimezone(UTC) for each in recorded]
+    starts = [either_instant(each, zone) for each in recorded]
     earliest = min(starts).astimezone(zone).date() if starts else None
     if encounter.date_of_service is None and earliest is None:
         findings.add("date_of_service.missing", field="date_of_service")
@@ -124,6 +129,8 @@ class Reader:
 
     def _drugs_without_any_stop(self, encounter: Encounter) -> frozenset[str]:
         """Codes whose every infusion has a start and no stop, under a payer that counts such a drug as a push."""
+        if not [each for each in encounter.administrations if each.stop is None and each.route == "iv_infusion"]:
+            return NO_DRUG
         stopped = {each.drug for each in encounter.administrations if each.stop is not None}
         infusions = [each for each in encounter.administrations if each.route == "iv_infusion"]
         unstarted = {each.drug for each in infusions if each.start is None}
@@ -136,22 +143,18 @@ class Reader:
     def _given(self, each: Administration, position: int, pushed: frozenset[str]) -> Given:
         drug, known = self._drug(each)
         what = drug.label if drug else ("Hydration" if each.route == "hydration" else each.drug or "The drug")
-        start, stop, timed = self._times(each, what, each.route == "iv_infusion" and each.drug in pushed)
+        as_push = each.route == "iv_infusion" and each.drug in pushed
+        before = len(self.findings.found)
+        start, stop, pauses = self._times(each, what, as_push)
+        timed = len(self.findings.found) == before
         if each.route == "hydration" and not each.purpose:
             self.findings.add("hydration.purpose_missing", administration=each.id, field="purpose")
             timed = False
-        return Given(
-            each,
-            position,
-            what,
-            drug,
-            known,
-            start,
-            stop,
-            running_periods(each, self.zone) if timed else (),
-            timed,
-            timed and each.route == "iv_infusion" and each.drug in pushed,
-        )
+        periods: tuple[Period, ...] = ()
+        if timed and start is not None and stop is not None:
+            periods = tuple(without(((start, stop),), pauses)) if pauses else ((start, stop),)
+        one_day = timed and (start is None or on_one_day(start, stop, self.on, self.zone))
+        return Given(each, position, what, drug, known, start, stop, periods, timed, one_day, timed and as_push)
 
     def visit_minutes(self, encounter: Encounter) -> int | None:
         """Minutes of the nursing visit, or None with a finding when they cannot be counted."""
@@ -192,13 +195,14 @@ class Reader:
         else:
             if drug.status == "unverified":
                 self.findings.add("reference.unverified", administration=each.id, field="drug", code=drug.code)
-            checks = (self._route_allowed, self._ndcs_belong, self._sizes_belong)
-            sound = all(tuple(check(each, drug) for check in checks))
+            sound = self._route_allowed(each, drug)
+            sound &= self._ndcs_belong(each, drug)
+            sound &= self._sizes_belong(each, drug)
         if each.bought_340b and each.acquired == "supplied":
             what = drug.label if drug else each.drug
             self.findings.add("drug.price_contradictory", administration=each.id, field="bought_340b", what=what)
             sound = False
-        if each.administered is not None and each.administered == 0:
+        if each.administered is not None and not each.administered:
             what = drug.name if drug else each.drug or "drug"
             self.findings.add("drug.not_given", administration=each.id, field="administered", what=what)
             sound = False
@@ -257,8 +261,10 @@ class Reader:
     def _ndcs_belong(self, each: Administration, drug: Drug) -> bool:
         belongs = True
         for position, vial in enumerate(each.vials):
+            if not vial.ndc:
+                continue
             try:
-                owners = self.reference.ndc_owners.get(eleven_digits(vial.ndc), frozenset()) if vial.ndc else None
+                owners = self.reference.ndc_owners.get(eleven_digits(vial.ndc))
             except ValueError:
                 continue  # told as ndc.malformed where the line is made
             if owners and not any(self._same_drug(owner, drug) for owner in owners):
@@ -278,18 +284,18 @@ class Reader:
 
         A vial with an NDC is told about by that.
         """
-        own = {container.amount for container in drug.containers}
-        others = [
-            row
-            for look_alike in self.reference.look_alikes
-            if look_alike.code == drug.code
-            for row in self.reference.drugs.get(look_alike.use_instead, ())
-            if row.name != drug.name
-        ]
         belongs = True
         for position, vial in enumerate(each.vials):
-            sold_as = [row for row in others if vial.amount in {container.amount for container in row.containers}]
-            if vial.amount not in own and sold_as and not vial.ndc:
+            if vial.amount in drug.sizes or vial.ndc:
+                continue
+            sold_as = [
+                row
+                for look_alike in self.reference.look_alikes
+                if look_alike.code == drug.code
+                for row in self.reference.drugs.get(look_alike.use_instead, ())
+                if row.name != drug.name and vial.amount in row.sizes
+            ]
+            if sold_as:
                 self.findings.add(
                     "drug.look_alike",
                     administration=each.id,
@@ -308,9 +314,10 @@ class Reader:
 
     # The times ------------------------------------------------------------------------------------------------------
 
-    def _times(self, each: Administration, what: str, as_push: bool) -> tuple[datetime | None, datetime | None, bool]:
-        """Start and stop as instants, and whether every time can be used."""
-        before = len(self.findings.found)
+    def _times(
+        self, each: Administration, what: str, as_push: bool
+    ) -> tuple[datetime | None, datetime | None, list[Period]]:
+        """Start, stop and pauses as instants, with a finding for each that cannot be used."""
         needed = each.route == "iv_infusion" or (
             each.route == "hydration" and each.purpose not in ("keep_open", "diluent")
         )
@@ -318,8 +325,7 @@ class Reader:
         stop = self._instant(each, "stop", each.stop, what, needed and not as_push)
         if start and stop:
             self._check_order(each.id, "stop", what, start, stop)
-        self._check_pauses(each, what, start, stop)
-        return start, stop, len(self.findings.found) == before
+        return start, stop, self._pauses(each, what, start, stop) if each.pauses else []
 
     def _instant(
         self, each: Administration, field: str, moment: datetime | None, what: str, needed: bool
@@ -348,7 +354,8 @@ class Reader:
         elif stop - start > LONGEST:
             self.findings.add("time.too_long", administration=administration, field=field, what=what)
 
-    def _check_pauses(self, each: Administration, what: str, start: datetime | None, stop: datetime | None) -> None:
+    def _pauses(self, each: Administration, what: str, start: datetime | None, stop: datetime | None) -> list[Period]:
+        """The union of the pauses, with a finding where one cannot be or where they leave nothing."""
         pauses: list[Period] = []
         complete = True
         for position, pause in enumerate(each.pauses):
@@ -370,3 +377,4 @@ class Reader:
         covered = merged(pauses)
         if complete and start and stop and start < stop and covered == [(start, stop)]:
             self.findings.add("time.no_running_time", administration=each.id, field="pauses", what=what)
+        return covered

@@ -10,7 +10,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
@@ -78,14 +78,26 @@ class Drug:
     usual_source: str = ""
     note: str = ""
     label_notes: tuple[str, ...] = ()
+    # What follows from the columns, worked out once: the name that begins a sentence, whether all containers are
+    # single-dose, the sizes in which it is sold, and the NDC of each size that has one alone.
+    label: str = field(init=False, compare=False, repr=False)
+    single_dose: bool = field(init=False, compare=False, repr=False)
+    sizes: tuple[Decimal, ...] = field(init=False, compare=False, repr=False)
+    ndcs: Mapping[Decimal, str] = field(init=False, compare=False, repr=False)
 
-    @property
-    def label(self) -> str:
-        return self.name[:1].upper() + self.name[1:]
-
-    @property
-    def single_dose(self) -> bool:
-        return all(container.single_dose for container in self.containers)
+    def __post_init__(self) -> None:
+        ndcs: dict[Decimal, set[str]] = {}
+        for container in self.containers:
+            if container.ndc:
+                ndcs.setdefault(container.amount, set()).add(container.ndc)
+        derived = {
+            "label": self.name[:1].upper() + self.name[1:],
+            "single_dose": all(container.single_dose for container in self.containers),
+            "sizes": tuple(sorted({container.amount for container in self.containers})),
+            "ndcs": {size: eleven_digits(one) for size, (one, *others) in ndcs.items() if not others},
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)
