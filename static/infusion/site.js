@@ -17,6 +17,19 @@
     }
   });
 
+  // A button draws the form anew, with its preview. It may have to wait for an answer that is on its way, and what is
+  // only typed meanwhile must not take its place in the queue.
+  let pressed = null;
+  document.addEventListener("htmx:confirm", (event) => {
+    const { elt } = event.detail;
+    if (!elt.closest("#encounter-form")) return;
+    if (elt.matches("button[name=act]")) pressed = elt;
+    else if (pressed && pressed.isConnected) event.preventDefault();
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.elt === pressed) pressed = null;
+  });
+
   // Whoever goes on by key need not wait for the pause between two keys. A press of the mouse does wait: what it is
   // pressed on may be drawn anew by the answer.
   let unsent = false;
