@@ -9,6 +9,7 @@ class InfusionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Its receiver sees every connection from the first one on, and its checks are known to every command."""
+        """Their receivers see every connection from the first one on, and the end of every migration."""
         import_module("infusion.safe_database")
         import_module("infusion.checks")
+        import_module("infusion.capture")

@@ -138,11 +138,7 @@ def keep_claim_facts(*, by: User, encounter: Encounter, shown: str, values: Mapp
     before = encounter.bought_340b
     if values.get("bought_340b", before) != before and encounter.state == Encounter.State.APPROVED:
         raise Refused("The lines are approved, and a modifier hangs on the price. Correct the encounter first.")
-    changed = _changed(by, encounter, shown, values, "encounter.claim", "encounter", encounter.clinic_id)
-    if changed.bought_340b != before:
-        changed.version += 1
-        changed.save(update_fields=["version"])
-    return changed
+    return _changed(by, encounter, shown, values, "encounter.claim", "encounter", encounter.clinic_id)
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------
@@ -166,11 +162,14 @@ def _changed(
     current = type(row)._default_manager.select_for_update().get(pk=row.pk)
     if shown_digest(current) != shown:
         raise Changed(current)
-    before = recorded(current)
+    before, columns = recorded(current), list(values)
     changed = _filled(current, values)
     if recorded(changed) == before:
         return changed
-    return _saved(by, changed, before, action, subject, clinic_id, list(values))
+    if isinstance(changed, Encounter) and changed.bought_340b != before["bought_340b"]:
+        changed.version += 1
+        columns.append("version")
+    return _saved(by, changed, before, action, subject, clinic_id, columns)
 
 
 def _saved(

@@ -184,8 +184,9 @@ def change_view(*, by: User, view: SavedView, name: str, shared: bool) -> SavedV
 def delete_view(*, by: User, view: SavedView) -> None:
     """Forget one's own list. The encounters in it are not touched."""
     stored = _own(by, view)
-    _tell("view.delete", by, stored, _view_document(stored), None)
-    stored.delete()
+    gone = _view_document(stored)
+    SavedView.objects.filter(pk=stored.pk).delete()
+    _tell("view.delete", by, stored, gone, None)
 
 
 def _own(by: User, view: SavedView) -> SavedView:

@@ -1,6 +1,6 @@
 """Rows and constraints. Everything that writes them is in infusion.actions."""
 
-from infusion.audit import AuditEvent, AuditHead
+from infusion.audit import AuditChange, AuditEvent, AuditHead, Reading
 from infusion.models.approval import Approval, RuleUse
 from infusion.models.chair import Chair, Order, Tap, WorkingCopy
 from infusion.models.claims import (
@@ -22,6 +22,7 @@ from infusion.models.tables import CodePair, EditTable, Fee, FeeSchedule, Unlike
 __all__ = [
     "Administration",
     "Approval",
+    "AuditChange",
     "AuditEvent",
     "AuditHead",
     "Authorization",
@@ -49,6 +50,7 @@ __all__ = [
     "PayerReference",
     "Provider",
     "Question",
+    "Reading",
     "RuleUse",
     "SavedView",
     "Selected",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any, ClassVar
 
-from django.contrib.auth.models import AbstractUser
-from django.db import models
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.db import models, transaction
 
+from infusion import audit
 from infusion.services.facts import DEPARTMENTS
 from payers.policy import SETTINGS
 
@@ -56,6 +58,21 @@ class Clinic(Address):
         return self.name
 
 
+class People(UserManager["User"]):
+    """Tells the audit of those whom `manage.py createsuperuser` adds; everyone else comes through a page that does."""
+
+    use_in_migrations = False
+
+    @transaction.atomic
+    def create_superuser(self, *args: Any, **more: Any) -> User:
+        user = super().create_superuser(*args, **more)
+        audit.record(
+            "user.add", by=None, subject="user", subject_id=user.pk, clinic_id=user.clinic_id, before=None,
+            after={"username": user.username, "is_superuser": True},
+        )  # fmt: skip
+        return user
+
+
 class User(AbstractUser):
     """A person who signs in. Works at one clinic; `credentials` such as RN follow the name on records.
 
@@ -66,6 +83,8 @@ class User(AbstractUser):
     clinic = models.ForeignKey(Clinic, models.PROTECT, null=True, blank=True, related_name="people")
     credentials = models.CharField(max_length=20, blank=True)
     single_keys = models.BooleanField(default=True, editable=False)
+
+    objects: ClassVar[People] = People()
 
     @property
     def signature(self) -> str:
