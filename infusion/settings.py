@@ -172,6 +172,7 @@ MIDDLEWARE = [
     # Every page asks for a sign-in unless its view says login_not_required.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "infusion.access.ClosedUnlessMarked",
+    "infusion.readings.EachReadingKept",
     "infusion.reference_now.OneReferencePerRequest",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

@@ -2,7 +2,7 @@ from allauth.account import views as account
 from django.urls import URLPattern, URLResolver, include, path
 
 from infusion.admin import people
-from infusion.views import desk
+from infusion.views import desk, record
 from infusion.views.batches import batch, batches, download, reference, write
 from infusion.views.chairs import begin, chair, chairs
 from infusion.views.claim_checklist import checklist
@@ -88,6 +88,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("orders/new/", new_order, name="order-new"),
     path("orders/<uuid:public_id>/take-off/", take_off, name="order-take-off"),
     path("encounters/<uuid:public_id>/claim/", claim_facts, name="claim-facts"),
+    path("encounters/<uuid:public_id>/record/", record.of_encounter, name="encounter-record"),
+    path("patients/<uuid:public_id>/record/", record.of_patient, name="patient-record"),
     path("patients/<uuid:public_id>/", patient, name="patient"),
     path("patients/<uuid:public_id>/coverages/add/", add_coverage, name="coverage-add"),
     path("patients/<uuid:public_id>/authorizations/add/", add_authorization, name="authorization-add"),

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from infusion import actions
 from infusion.access import ADMIN, BILLING, allow, roles_of
+from infusion.audit import AuditEvent
 from infusion.batches import (
     Candidate,
     Frequency,
@@ -32,6 +33,7 @@ from infusion.batches import (
 from infusion.exchange.claim import Claim, ClaimLine, Missing
 from infusion.exchange.formats import FORMATS
 from infusion.models import Batch, BatchClaim, BatchFile, Encounter
+from infusion.readings import holding
 from infusion.selectors import batch_for, encounters_of
 from infusion.services.words import counted, dollars
 from infusion.views.claim_data import clinic_of
@@ -232,6 +234,12 @@ def found(request: HttpRequest, public_id: UUID) -> Batch:
     return row
 
 
+def written_events(row: Batch) -> dict[str, AuditEvent]:
+    """By format, where the record ended when the file was written: kept elsewhere, it shows a record cut off since."""
+    events = AuditEvent.objects.filter(action="batch.write", subject="batch", subject_id=str(row.public_id))
+    return {each.after["format"]: each for each in events if each.after}
+
+
 def batch_page(
     request: HttpRequest, row: Batch, refusal: str = "", number: str = "", typed: str = "", status: int = 200
 ) -> HttpResponse:
@@ -242,7 +250,7 @@ def batch_page(
     page = pages.get_page(at // CLAIMS_ON_A_PAGE + 1 if at is not None else request.GET.get("page"))
     claims = [claim for _, claim in every]
     files = {each.format: each for each in BatchFile.objects.filter(batch=row).select_related("written_by")}
-    offered = formats_for(claims)
+    offered, recorded = formats_for(claims), written_events(row)
     context = {
         "batch": row,
         "zone": row.clinic.time_zone,
@@ -251,7 +259,9 @@ def batch_page(
         "count": counted(len(every), "claim"),
         "total": dollars(sum((total_of(claim) for claim in claims), Decimal(0))),
         "formats": [
-            (name, each, files.get(name)) for name, each in FORMATS.items() if name in offered or name in files
+            (name, each, files.get(name), recorded.get(name))
+            for name, each in FORMATS.items()
+            if name in offered or name in files
         ],
         "refusal": "" if number else refusal,
         "wrong": refusal,
@@ -313,11 +323,12 @@ def download(request: HttpRequest, public_id: UUID, format: str) -> HttpResponse
         raise Http404
     known = FORMATS[format]
     name = f"batch-{file.batch.number}-{format}.{known.extension}"
-    return HttpResponse(
+    response = HttpResponse(
         bytes(file.content),
         content_type=known.media_type,
         headers={"Content-Disposition": f'attachment; filename="{name}"', "X-Checksum-SHA256": file.checksum},
     )
+    return holding(response, file.batch.claims.count())
 
 
 @require_POST

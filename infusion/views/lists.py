@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from infusion import actions
 from infusion.access import ADMIN, BILLING, allow
 from infusion.models import SavedView
+from infusion.readings import keep as keep_reading
 from infusion.views.home import SEARCHES, views_of
 from infusion.views.review import person
 from infusion.worklist import ALL, Listing, listing_of
@@ -28,6 +29,7 @@ def search(request: HttpRequest) -> HttpResponse:
     text = " ".join(request.POST.get("reference", "").split())[:LONGEST_SEARCH]
     if not text:
         return HttpResponseRedirect(f"{reverse('encounters')}?{Listing(ALL, {}).query}")
+    keep_reading(request, "search", "worklist", {"for": text})
     token = token_hex(4)
     earlier = list(request.session.get(SEARCHES, {}).items())
     request.session[SEARCHES] = dict([*earlier[-(MOST_SEARCHES - 1) :], (token, text)])

@@ -79,6 +79,8 @@ TABLE: dict[str, Cells] = {
     "correct": write(BILLERS),
     "void": read_and_write(BILLERS),
     "review-payers": read(DESK),
+    "encounter-record": read(ADMINS),
+    "patient-record": read(ADMINS),
     "approval": read(DESK),
     # The worklist
     "search": write(DESK),

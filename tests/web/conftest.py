@@ -37,7 +37,7 @@ from infusion.actions import (
     save_encounter,
     write_file,
 )
-from infusion.models import Batch, Clinic, Encounter, FeeSchedule, Judgement, User
+from infusion.models import AuditHead, Batch, Clinic, Encounter, FeeSchedule, Judgement, Reading, User
 from infusion.selectors import review_of
 from infusion.services.payment import Rate
 from payers.actions import Departure, draft_override, publish_override
@@ -245,11 +245,14 @@ def tried(client: Client, method: str, address: str, data: dict[str, Any] | None
 def everything() -> dict[str, list[Row]]:
     """All rows of all tables, to see whether anything was written.
 
-    Without sessions, and without judgements: how ready an encounter is follows from other rows, and whoever looks first
-    brings it up to date.
+    Without sessions, without what was read and by whom, and without judgements: how ready an encounter is follows from
+    other rows, and whoever looks first brings it up to date.
     """
-    return {
+    found = {
         model._meta.label: sorted(model._default_manager.order_by().values_list(), key=lambda row: str(row[0]))
         for model in apps.get_models(include_auto_created=True)
-        if model not in (Session, Judgement)
+        if model not in (Session, Judgement, Reading)
     }
+    heads = found[AuditHead._meta.label]
+    found[AuditHead._meta.label] = [row for row in heads if row[0] != AuditHead.READINGS]
+    return found

@@ -11,7 +11,9 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
+from infusion import audit
 from infusion.actions import Refused, write_file
+from infusion.chain import heads
 from infusion.exchange.formats import FORMATS
 from infusion.models import Batch
 
@@ -36,6 +38,12 @@ class Command(BaseCommand):
         except Refused as refused:
             raise CommandError(f"Nothing was written. {refused}") from None
         content = bytes(file.content)
+        audit.record_reading(
+            "batch.export", by=None, subject="batch", subject_id=file.batch.public_id, clinic_id=file.batch.clinic_id,
+            detail={"filter": {"format": file.format}, "count": file.batch.claims.count(), "bytes": len(content),
+                    "sha256": file.checksum, "page": "export_claims"},
+        )  # fmt: skip
+        self.stderr.write(f"Record: {heads()}")
         if not options["output"]:
             sys.stdout.buffer.write(content)
             sys.stdout.flush()

@@ -1,0 +1,187 @@
+"""Each look at what names a patient leaves one row, and admins see who read and who changed it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import OperationalError, connection
+from django.http import HttpResponseBase
+from django.test import Client
+from django.urls import reverse
+
+from infusion import readings
+from infusion.audit import Reading, record_reading
+from infusion.chain import check
+from infusion.readings import LISTS, OPENED, TAKEN_OUT
+from infusion.record_of import differences
+from payers.models import PolicyOverride
+from tests.web.access_table import ADMIN, BILLING, NURSE, TABLE
+from tests.web.conftest import House
+from tests.web.routes import Route, routes
+
+Values = Callable[[Route], dict[str, object]]
+SignIn = Callable[..., Client]
+TOLD = {**OPENED, **TAKEN_OUT}
+
+
+@pytest.fixture
+def mark() -> str:
+    return "Zzcanary"
+
+
+def body_of(reply: HttpResponseBase) -> bytes:
+    return b"".join(reply) if reply.streaming else reply.content  # type: ignore[attr-defined, call-overload]
+
+
+def views_of(client: Client, role: str, values: Values) -> Iterator[tuple[Route, int, str, list[Reading]]]:
+    """Every page that the role may open: its status, its body, and the readings that opening it left."""
+    for route in routes():
+        if role in TABLE[route.name].get("GET", ()):
+            before = Reading.objects.count()
+            reply = client.get(route.address(values(route)))
+            body = body_of(reply).decode(errors="replace")
+            yield route, reply.status_code, body, list(Reading.objects.order_by("sequence")[before:])
+
+
+def untold(client: Client, role: str, values: Values, mark: str) -> list[str]:
+    """Pages that name a patient and left no reading, or several, or one where there was nothing to read."""
+    wrong = []
+    for route, status, body, rows in views_of(client, role, values):
+        chart = route.name in TOLD and status == 200
+        if len(rows) != chart or (mark in body and not chart and route.name not in LISTS):
+            wrong.append(f"{route.name} as {role}: {len(rows)} rows")
+    return wrong
+
+
+@pytest.mark.parametrize("role", [NURSE, BILLING, ADMIN])
+def test_each_view_is_told_once(house: House, values: Values, as_role: SignIn, role: str, mark: str) -> None:
+    assert untold(as_role(role), role, values, mark) == []
+    told = set(Reading.objects.values_list("by", flat=True))
+    assert told == {house.people[role].pk}
+    assert check().flaws == []
+
+
+def test_a_page_that_is_not_told_is_seen(
+    house: House, values: Values, as_role: SignIn, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(readings.OPENED, "sheet")
+    assert untold(as_role(NURSE), NURSE, values, mark) == ["sheet as nurse: 0 rows"]
+
+
+def test_a_timer_a_fragment_and_a_head_are_no_readings(house: House, as_role: SignIn) -> None:
+    client, address = as_role(NURSE), reverse("encounter", args=[house.draft.public_id])
+    client.get(address, headers={"X-Idle": "1"})
+    client.get(address, headers={"HX-Request": "true"})
+    client.head(address)
+    client.get(reverse("encounter", args=[house.clinic.people.first().public_id]))  # type: ignore[union-attr]
+    assert not Reading.objects.exists()
+    client.get(address)
+    [row] = Reading.objects.all()
+    assert (row.action, row.subject_id, row.detail) == (
+        "encounter.open", str(house.draft.public_id), {"page": "encounter"},
+    )  # fmt: skip
+
+
+def test_a_search_is_told_with_what_was_looked_for(house: House, as_role: SignIn) -> None:
+    as_role(BILLING).post(reverse("search"), {"reference": " Clinic1 Chart2 "})
+    [row] = Reading.objects.all()
+    assert (row.action, row.detail) == ("search", {"for": "Clinic1 Chart2"})
+
+
+@pytest.mark.parametrize("name", TAKEN_OUT)
+def test_a_file_is_told_with_filter_count_and_checksum(
+    name: str, values: Values, as_role: SignIn, rules: dict[str, PolicyOverride]
+) -> None:
+    [route] = [each for each in routes() if each.name == name]
+    asked = {"report": "stops", "first": "2026-03-01", "last": "2026-03-31"} if name == "report-file" else {}
+    chosen = values(route) | ({"public_id": rules["published"].public_id} if name == "impact-file" else {})
+    reply = as_role(ADMIN).get(route.address(chosen), asked)
+    content = body_of(reply)
+    [row] = Reading.objects.all()
+    assert row.detail is not None
+    assert row.detail["sha256"] == hashlib.sha256(content).hexdigest()
+    assert row.detail["bytes"] == len(content)
+    assert row.detail["filter"] == ({"format": "csv"} if name == "batch-file" else asked)
+    lines = content.count(b"\n") - 1
+    assert row.detail["count"] == (1 if name == "batch-file" else lines)
+
+
+def test_a_page_is_shown_where_its_reading_cannot_be_kept_and_the_log_has_it(
+    house: House, as_role: SignIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(execute: Callable[..., object], sql: str, *rest: object) -> object:
+        if "infusion_reading" in sql:
+            raise OperationalError("database or disk is full, Zzcanary")
+        return execute(sql, *rest)
+
+    with caplog.at_level(logging.ERROR), connection.execute_wrapper(full):
+        reply = as_role(NURSE).get(reverse("chair", args=[house.draft.public_id]))
+    assert reply.status_code == 200
+    [line] = caplog.messages
+    assert line.startswith(f"A reading was not kept: encounter.open of encounter {house.draft.public_id} by person")
+    assert "Zzcanary" not in line
+    assert not Reading.objects.exists()
+
+
+# The page -------------------------------------------------------------------------------------------------------------
+
+
+def page(client: Client, house: House, **asked: str) -> str:
+    reply = client.get(reverse("encounter-record", args=[house.approved.public_id]), asked)
+    assert reply.status_code == (422 if asked.get("day") == "soon" else 200)
+    return " ".join(reply.content.decode().split())
+
+
+def test_the_record_tells_who_read_and_who_changed(house: House, as_role: SignIn) -> None:
+    as_role(NURSE).get(reverse("sheet", args=[house.approved.public_id]))
+    as_role(NURSE).get(reverse("sheet", args=[house.draft.public_id]))
+    shown = page(as_role(ADMIN), house)
+    assert shown.count("Opened to print: the charge sheet") == 1
+    assert '<strong>D. Reyes</strong> <span class="record-what">Approved it' in shown
+    became = '</span> <span aria-hidden="true">→</span><span class="visually-hidden">became</span> '
+    assert f"with billing{became}approved" in shown
+    nurse = str(house.people[NURSE].public_id)
+    assert "Approved it" not in page(as_role(ADMIN), house, person=nurse)
+    assert "Opened to print" in page(as_role(ADMIN), house, person=nurse)
+    assert "write it as 2026-03-10" in page(as_role(ADMIN), house, day="soon")
+    of_patient = as_role(ADMIN).get(reverse("patient-record", args=[house.approved.patient.public_id]))
+    assert "Recorded the patient" in of_patient.content.decode()
+
+
+def test_a_day_is_the_clinics(house: House, as_role: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half past one in the night of UTC is the evening before in New York."""
+    monkeypatch.setattr("infusion.audit.timezone.now", lambda: datetime(2026, 3, 11, 1, 30, tzinfo=UTC))
+    record_reading(
+        "encounter.print", by=house.people[NURSE], subject="encounter", subject_id=house.approved.public_id,
+        clinic_id=house.clinic.pk,
+    )  # fmt: skip
+    assert "21:30:00" in page(as_role(ADMIN), house, day="2026-03-10")
+    assert "Opened to print" not in page(as_role(ADMIN), house, day="2026-03-11")
+
+
+def test_the_record_has_pages(house: House, as_role: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infusion.record_of.ON_A_PAGE", 2)
+    first, client = page(as_role(ADMIN), house), as_role(ADMIN)
+    assert "page=2" in first
+    assert "Newer" not in first
+    assert "Recorded the encounter" in page(client, house, page="2")
+
+
+def test_differences_are_told_in_words() -> None:
+    before = {"state": "draft", "handed_over_by": None, "record": {"administrations": [{"stop": None}]}, "chair": "4"}
+    after = {
+        "state": "with_billing", "handed_over_by": 7, "chair": "4",
+        "record": {"administrations": [{"stop": "2026-03-10T15:30:00+00:00"}]},
+    }  # fmt: skip
+    told = differences(before, after, ZoneInfo("America/New_York"), {7: "L. Ames, RN"})
+    found = [(each.what, each.was, each.now) for each in told]
+    assert found == [
+        ("State", "draft", "with billing"),
+        ("Handed over by", "nothing", "L. Ames, RN"),
+        ("Drug 1, stop", "nothing", "11:30 on March 10, 2026"),
+    ]
