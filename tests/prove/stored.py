@@ -7,8 +7,9 @@ import hashlib
 from django.apps import apps
 from django.db import connection, models
 
-# What is written by the clock or by whoever looks, and not by what was asked for.
-PASSING = ("django_session", "infusion_reading")
+# What is written by the clock or by whoever looks, and not by what was asked for: a reading leaves its row, and how
+# ready an encounter is follows from other rows, so that whoever looks first brings it up to date.
+PASSING = ("django_session", "infusion_reading", "infusion_judgement")
 HEADS = "infusion_audithead"
 
 

@@ -1,0 +1,39 @@
+"""A form whose token is no longer good, because someone has signed in or out meanwhile: nothing typed is lost.
+
+What was sent comes back with a token that is good, to be sent once more by a press. Only to a page of this site: what
+another site sends is refused, and nothing of it is shown.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+NEVER_KEPT = ("csrfmiddlewaretoken", "password", "oldpassword", "password1", "password2", "code")
+
+
+def expired(request: HttpRequest, reason: str = "") -> HttpResponse:
+    kept = typed(request) if request.method == "POST" and is_from_here(request) else []
+    reply = render(request, "403_csrf.html", {"kept": kept, "address": request.get_full_path()}, status=403)
+    reply["Cache-Control"] = "no-store"
+    return reply
+
+
+def is_from_here(request: HttpRequest) -> bool:
+    """Whether the browser says that one of our own pages sent it."""
+    origin = request.headers.get("Origin") or request.headers.get("Referer", "")
+    sent_by = urlsplit(origin)
+    return (sent_by.scheme, sent_by.netloc) == (request.scheme, request.get_host())
+
+
+def typed(request: HttpRequest) -> list[tuple[str, str]]:
+    """All that was typed, but passwords and codes, which nobody should find on a page."""
+    return [
+        (name, value)
+        for name, values in request.POST.lists()
+        if name not in NEVER_KEPT
+        for value in values
+        if isinstance(value, str)
+    ]
