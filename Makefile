@@ -41,7 +41,7 @@ test-postgres: setup chromium
 	@.ci/with-postgres $(BIN)/pytest $(PYTEST)
 
 # R01-R60 at full size, on SQLite and then on PostgreSQL where a row is about both, written to docs/proof.md.
-# What measures how long people wait runs alone. It takes hours; a row that is short or missing fails.
+# What measures how long people wait runs alone. It ends with what took how long; a row that is short or missing fails.
 PROVE := $(BIN)/pytest -o python_files='prove_*.py test_*.py'
 prove: export INFUSION_PROVE ?= 1
 prove: setup chromium

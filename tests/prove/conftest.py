@@ -5,7 +5,7 @@ The same tests run in the ordinary suite at a small size, and under `make prove`
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from tests.prove.table import REQUIREMENTS, Row, keep, plain_table, share, suite_rows
+from tests.prove.table import REQUIREMENTS, Row, keep, plain_table, share, suite_rows, time_table
 from tests.web.conftest import (
     House,
     as_role,
@@ -63,6 +63,7 @@ class Gather:
         self.path = config.getoption("--proof", "")
         self.measured: list[Row] = []
         self.outcomes: dict[str, dict[str, bool]] = defaultdict(dict)
+        self.seconds: Counter[str] = Counter()
 
     @property
     def rows(self) -> list[Row]:
@@ -70,6 +71,7 @@ class Gather:
         return self.measured + suite_rows(told)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
+        self.seconds[", ".join(getattr(report, "proves", [])) or report.nodeid.partition("::")[0]] += report.duration
         if report.skipped:
             return
         if report.when == "teardown":
@@ -82,11 +84,12 @@ class Gather:
             for requirement in getattr(report, "proves", []):
                 self.measured.append(Row(requirement, "", STOPPED + why[:160], False, "", report.proved_on))
         if self.path and report.when == "teardown":
-            keep(Path(self.path), self.rows)  # a run that is cut short leaves what it measured
+            keep(Path(self.path), self.rows, self.seconds)  # a run that is cut short leaves what it measured
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         terminalreporter.section("Proved")
         terminalreporter.write_line(plain_table(self.rows))
+        terminalreporter.write_line(time_table(self.seconds))
 
 
 @pytest.fixture

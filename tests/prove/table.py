@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -96,6 +97,8 @@ SUITE: dict[str, tuple[str, ...]] = {
     "R28": ("tests/web/test_idor.py",),
     "R29": ("tests/web/test_mass_assignment.py",),
     "R33": ("tests/web/test_idle.py",),
+    "R35": ("tests/web/test_access.py",),
+    "R38": ("tests/web/test_access.py",),
     "R40": ("tests/web/test_no_patient_data_outside.py",),
     "R51": ("tests/web/test_doctor.py",),
     "R53": ("tests/repo/test_settings.py",),
@@ -219,13 +222,24 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def keep(path: Path, rows: Sequence[Row]) -> None:
+def keep(path: Path, rows: Sequence[Row], seconds: Mapping[str, float]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([astuple(row) for row in rows]), encoding="utf-8")
+    found = {"rows": [astuple(row) for row in rows], "seconds": dict(seconds)}
+    path.write_text(json.dumps(found), encoding="utf-8")
 
 
-def kept(path: Path) -> list[Row]:
-    return [Row(*each) for each in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+def kept(path: Path) -> tuple[list[Row], Counter[str]]:
+    """What a run measured, and how many seconds went into what."""
+    if not path.exists():
+        return [], Counter()
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return [Row(*each) for each in found["rows"]], Counter(found["seconds"])
+
+
+def time_table(seconds: Mapping[str, float]) -> str:
+    """What took how long, the longest first; all of it at the end."""
+    lines = [f"{taken:8.0f} s  {what}" for what, taken in sorted(seconds.items(), key=lambda each: -each[1])]
+    return "\n".join(["What took how long:", *lines, f"{sum(seconds.values()):8.0f} s  in all, in one process or two"])
 
 
 def main(arguments: list[str]) -> int:
@@ -233,11 +247,13 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(" ".join(suite_files()) + "\n")
         return 0
     page, *files = map(Path, arguments)
-    rows = [row for file in files for row in kept(file)]
+    runs = [kept(file) for file in files]
+    rows = [row for found, _ in runs for row in found]
     page.write_text(document(rows, f"{datetime.now().astimezone():%B %-d, %Y}"), encoding="utf-8")
     for line in complete(rows):
         if line.state == SHORT:
             sys.stdout.write(f"{line.requirement} is short: {REQUIREMENTS[line.requirement]}: {line.measured}\n")
+    sys.stdout.write(time_table(sum((seconds for _, seconds in runs), Counter())) + "\n")
     return 0 if passes(rows) else 1
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.prove.table import BOTH, REQUIREMENTS, SUITE, Row, complete, document, passes, suite_rows
+import pytest
+
+from tests.prove.table import BOTH, REQUIREMENTS, SUITE, Row, complete, document, keep, main, passes, suite_rows
 
 ALL_OK = [
     Row(name, "0 lost", "0 lost", True, "", engine)
@@ -53,9 +55,18 @@ def test_a_row_that_one_machine_cannot_measure_says_why() -> None:
 def test_a_failing_test_of_the_suite_makes_its_row_short() -> None:
     [file, *_] = SUITE["R27"]
     assert all(row.ok for row in suite_rows({file: [True, True]}))
-    assert [row.requirement for row in suite_rows({file: [True, False]}) if not row.ok] == ["R26", "R27"]
+    assert [row.requirement for row in suite_rows({file: [True, False]}) if not row.ok] == ["R26", "R27", "R35", "R38"]
 
 
 def test_the_files_that_hold_a_row_exist() -> None:
     root = Path(__file__).resolve().parents[2]
     assert [file for files in SUITE.values() for file in files if not (root / file).exists()] == []
+
+
+def test_what_took_how_long_is_told_of_all_runs_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, seconds in (("1.json", {"R01": 60.0, "R19": 600.0}), ("2.json", {"R01": 90.0})):
+        keep(tmp_path / name, ALL_OK, seconds)
+    assert main([str(tmp_path / name) for name in ("page.md", "1.json", "2.json", "3.json")]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in told[1:3]] == [["600", "s", "R19"], ["150", "s", "R01"]]
+    assert told[3].startswith("     750 s")
