@@ -36,7 +36,12 @@ def approved_content(approval: Approval) -> Approved:
 
 def recorded_in(approval: Approval) -> facts.Encounter:
     """What was recorded when it was approved."""
-    recorded = json.loads(approval.input)
+    return recorded_as(approval.input)
+
+
+def recorded_as(text: str) -> facts.Encounter:
+    """The record that the input of an approval holds."""
+    recorded = json.loads(text)
     return parse_encounter(recorded, recorded["time_zone"]).encounter
 
 

@@ -13,9 +13,9 @@ from decimal import Decimal
 from functools import partial
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 
-from infusion.approved import recorded_in
+from infusion.approved import recorded_as
 from infusion.judgements import Policies, policies_of_payers
 from infusion.models import Approval, Clinic, DrugRow, Encounter
 from infusion.money import expected_of_many
@@ -184,16 +184,19 @@ def _rows(encounters: QuerySet[Encounter]) -> list[int]:
 
 def forecast(question: AnyQuestion) -> Forecast:
     """The whole answer at once."""
-    found = Forecast()
+    found, rows = Forecast(), question.encounters()
     while True:
-        found = forecast_part(question, found)
+        found = _with_next_part(question, found, rows, PART)
         if found.done:
             return found
 
 
 def forecast_part(question: AnyQuestion, so_far: Forecast, size: int = PART) -> Forecast:
     """The answer with the next encounters added."""
-    rows = question.encounters()
+    return _with_next_part(question, so_far, question.encounters(), size)
+
+
+def _with_next_part(question: AnyQuestion, so_far: Forecast, rows: Sequence[int], size: int) -> Forecast:
     part = [pk for pk in rows if pk > so_far.after][:size]
     so_far.of = len(rows)
     so_far.add(changes_of(question, part))
@@ -212,8 +215,8 @@ def all_changes(question: AnyQuestion) -> Iterator[EncounterChange]:
 def changes_of(question: AnyQuestion, rows: Sequence[int]) -> list[EncounterChange]:
     answer = question.answer()
     touched = []
-    for encounter in _encounters(rows):
-        pair = answer(encounter, _record(encounter))
+    for encounter, record in _recorded(rows):
+        pair = answer(encounter, record)
         if pair is not None:
             touched.append((encounter, *pair))
     before = expected_of_many(question.clinic, [(encounter, one) for encounter, one, _ in touched])
@@ -226,19 +229,20 @@ def changes_of(question: AnyQuestion, rows: Sequence[int]) -> list[EncounterChan
     return changes
 
 
-def _encounters(rows: Sequence[int]) -> Iterable[Encounter]:
-    """Approved ones with what was approved, which is quicker to read than the record; the others with the record."""
-    found = Encounter.objects.filter(pk__in=rows).select_related("clinic", "payer").order_by("pk")
-    latest = Approval.objects.only("encounter_id", "encounter_version", "input")
-    approved = found.filter(state=Encounter.State.APPROVED).prefetch_related(Prefetch("approvals", latest))
+def _recorded(rows: Sequence[int]) -> Iterator[tuple[Encounter, Record]]:
+    """Approved ones as they were approved, which is quicker to read than the record; the others with the record.
+
+    Of an approved one no more is read than an answer is made of.
+    """
+    found = Encounter.objects.filter(pk__in=rows)
+    approved = found.filter(state=Encounter.State.APPROVED).only("public_id", "state", "payer", "date_of_service")
+    approvals = Approval.objects.filter(encounter__in=rows, encounter__state=Encounter.State.APPROVED)
+    # Of several the latest comes last, and stays.
+    inputs = dict(approvals.order_by("encounter_version").values_list("encounter", "input"))
     others = with_record(found.exclude(state=Encounter.State.APPROVED))
-    return sorted((*approved, *others), key=lambda encounter: encounter.pk)
-
-
-def _record(encounter: Encounter) -> Record:
-    if encounter.state != Encounter.State.APPROVED:
-        return facts_of(encounter)
-    return recorded_in(max(encounter.approvals.all(), key=lambda approval: approval.encounter_version))
+    for encounter in sorted((*approved, *others), key=lambda encounter: encounter.pk):
+        text = inputs.get(encounter.pk)
+        yield encounter, facts_of(encounter) if text is None else recorded_as(text)
 
 
 def _under_another_policy(
