@@ -731,7 +731,7 @@ class PayerPolicy:
 
     def with_inline(self, document: Mapping[str, object]) -> PayerPolicy:
         """Values given with one encounter laid over this policy. Raises PolicyProblem for what cannot be read."""
-        return self.with_layers(inline_layers(document))
+        return self.with_layers(inline_layers(document)) if document else self
 
 
 NATIONAL_BASELINE = PayerPolicy()

@@ -178,7 +178,8 @@ class _Reader:
         try:
             if not isinstance(policy, Mapping):
                 raise PolicyProblem("", "An object with parameter names is expected here.")
-            inline_layers(policy)
+            if policy:
+                inline_layers(policy)
         except PolicyProblem as problem:
             self.problem(f"policy.{problem.field}".rstrip("."), problem.message)
             policy = {}

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ from django.db import DatabaseError
 from infusion.management.commands import calculate as command
 from infusion.management.commands.calculate import answer
 from infusion.services.reference import Reference, shipped_reference
+from payers.models import Payer
+from tests.rules.random_encounters import encounters
 from tests.rules.shorthand import encounter, infused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,3 +152,123 @@ def test_without_a_database_the_shipped_drugs_hold(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(command, "current_reference", no_table)
     assert command.stored_reference() is shipped_reference()
+
+
+# Many lines -----------------------------------------------------------------------------------------------------------
+
+
+def one_by_one(lines: list[bytes]) -> list[str]:
+    return [json.dumps(answer(line), ensure_ascii=False, separators=(",", ":")) for line in lines]
+
+
+def made_up(count: int) -> list[bytes]:
+    """Lines of all kinds, some of them broken, some twice under another id, and ids of every kind."""
+    dice, lines = random.Random(5), []
+    for number, document in enumerate(encounters(5, count)):
+        text = json.dumps(document | {"id": dice.choice([f"e{number}", "", "søster", 'a "b"', "back\\slash", number])})
+        if number % 7 == 0:
+            text = json.dumps(document | {"stetting": "office"})
+        if number % 11 == 0:
+            text = text[: dice.randrange(len(text))]
+        if number % 13 == 0:
+            text = text.replace("{", '{"id": "twice", ', 1)
+        lines += [text.encode() + b"\n"] * dice.choice([1, 1, 2])
+    return lines
+
+
+@pytest.mark.django_db
+def test_many_lines_are_answered_by_several_processes_as_each_would_be_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = made_up(400)
+    monkeypatch.setattr(command, "LINES_AT_ONCE", 25)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    here: list[int] = []
+    monkeypatch.setattr(command.Desk, "answers", counted(command.Desk.answers, here))
+    path = tmp_path / "many.jsonl"
+    path.write_bytes(b"".join(lines))
+    out = io.StringIO()
+    with pytest.raises(SystemExit):
+        call_command("calculate", str(path), stdout=out)
+    assert out.getvalue().splitlines() == one_by_one(lines)
+    assert sum(here) == len(lines) % 25
+
+
+def counted(real: Any, here: list[int]) -> Any:
+    """The same, with a note of how many lines were answered in this process."""
+    me = os.getpid()
+
+    def noted(desk: Any, lines: list[bytes]) -> Any:
+        if os.getpid() == me:
+            here.append(len(lines))
+        return real(desk, lines)
+
+    return noted
+
+
+def test_a_line_is_answered_once_and_its_twin_gets_its_own_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def noted(line: bytes, *more: Any) -> dict[str, object]:
+        asked.append(line)
+        return answer(line, *more)
+
+    monkeypatch.setattr(command, "answer", noted)
+    desk = command.Desk({}, shipped_reference())
+    rest = json.dumps(READY).encode().removeprefix(b'{"id": "ready"')
+    lines = [b'{"id": "one"' + rest, b'{"id":"two"' + rest + b"\r\n", b'{"id": 17' + rest + b"\n"]
+    told = desk.answers(lines)
+    assert (len(asked), told.readable) == (1, True)
+    assert told.text.splitlines() == one_by_one(lines)
+    # What is written in another order, or has an id that is spelt in another way, stands for itself.
+    others = [json.dumps(READY | {"id": "søster"}).encode(), json.dumps(dict(reversed(READY.items()))).encode()]
+    assert desk.answers(others).text.splitlines() == one_by_one(others)
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id": "a", "setting": "office"',
+        b'{"id": "a", "id": "b", "setting": "office", "administrations": []}',
+        b'{\x0b"id": "a", "setting": "office", "administrations": []}',
+        b'{"id": "a\x01", "setting": "office", "administrations": []}',
+        b'{"id": 007, "setting": "office", "administrations": []}',
+        b'{"id": "a", "setting": "office", "administrations": []} \x0c',
+        b'{"id": "a" "setting": "office", "administrations": []}',
+        b'{"id": "a", "setting": "off\xff"}',
+        b'{"id": "a"}',
+    ],
+)
+def test_what_is_wrong_with_a_line_is_told_of_it_as_it_stands(line: bytes) -> None:
+    told = command.Desk({}, shipped_reference()).answers([line, line])
+    assert told.text.splitlines() == one_by_one([line, line])
+    assert not told.readable
+
+
+def test_a_pipe_is_read_as_far_as_it_is_filled() -> None:
+    source, sink = os.pipe()
+    with os.fdopen(source, "rb") as stream:
+        parts = command._as_they_come(stream)
+        assert next(parts) == []
+        os.write(sink, b"one\ntwo\nhal")
+        assert next(parts) == [b"one\n", b"two\n"]
+        os.write(sink, b"f")
+        assert next(parts) == []
+        os.write(sink, b"\n" * 900 + b"end")
+        assert [len(next(parts)) for _ in range(2)] == [command.LINES_AT_ONCE] * 2
+        assert next(parts) == [b"\n"] * 100
+        os.close(sink)
+        assert list(parts) == [[b"end"]]
+
+
+@pytest.mark.django_db
+def test_the_processes_go_by_the_rules_that_were_published_when_they_began(
+    medicare: Payer,
+) -> None:
+    desk = command.Desk({}, shipped_reference())
+    with command._processes(desk, 1) as processes:
+        Payer.objects.all().delete()
+        line = json.dumps(READY | {"payer": "medicare"}).encode()
+        assert processes.submit(command._answers, [line]).result() == desk.answers([line])
+    assert list(desk.known) == ["medicare"]

@@ -1,17 +1,32 @@
-"""`manage.py calculate`: encounters as JSON Lines in, statements as JSON Lines out."""
+"""`manage.py calculate`: encounters as JSON Lines in, statements as JSON Lines out.
+
+Many lines are answered by a process on each core, a few hundred at a time and in their order; a line that stands alone
+at the end of a pipe is answered before the next one is waited for. What is held at once does not grow with the input.
+"""
 
 from __future__ import annotations
 
+import gc
 import json
+import multiprocessing
+import os
+import re
+import select
+import signal
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack, suppress
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from tqdm import tqdm
 
 from infusion.reference_now import current_reference
@@ -29,6 +44,14 @@ from payers.models import Payer
 from payers.policy import PayerPolicy, national_baseline
 from payers.selectors import policy_for
 
+LINES_AT_ONCE = 400
+PIPE_BYTES = 1 << 18
+WAITING_PARTS = 2  # for each process, so that none is ever without work
+SHAPES_KEPT = 8_192
+# A line that begins with its id, and the id is written as it would be in the answer.
+WITH_ID = re.compile(rb'\{[ \t]*"id"[ \t]*:[ \t]*("[ !#-\[\]-~]*"|[1-9][0-9]{0,17})(?=[ \t]*,)')
+ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class Command(BaseCommand):
     help = "Turn encounters (JSON Lines, from files or standard input) into service lines, one answer a line."
@@ -39,13 +62,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         every_line_readable = True
-        known: dict[str, PayerPolicy] = {}
-        reference = stored_reference()
-        with _progress(_lines(options["files"])) as lines:
-            for line in lines:
-                document = answer(line, known, reference)
-                every_line_readable &= document["status"] != "invalid"
-                self.stdout.write(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        with _progress() as progress:
+            for many, answers, readable in answered(_parts(options["files"])):
+                self.stdout.write(answers)
+                every_line_readable &= readable
+                progress.update(many)
         if not every_line_readable:
             sys.exit(1)
 
@@ -88,7 +109,7 @@ def policy_of(asked: Asked, known: dict[str, PayerPolicy]) -> PayerPolicy:
 
 
 def stored_policy(slug: str) -> PayerPolicy:
-    """The one place here that asks the database."""
+    """The one place here that asks the database for one payer."""
     try:
         payer = Payer.objects.filter(slug=slug).first()
         if payer is not None:
@@ -99,10 +120,110 @@ def stored_policy(slug: str) -> PayerPolicy:
     raise Unreadable((("payer", f"There is no payer {slug} here. The end of its page's address is what is expected."),))
 
 
-def _lines(files: list[str]) -> Iterator[bytes]:
-    """The lines of all files, or of standard input; one file open at a time."""
+# Many lines -----------------------------------------------------------------------------------------------------------
+
+
+class Answered(NamedTuple):
+    """The answers to some lines, as lines; whether each was an encounter."""
+
+    many: int
+    text: str
+    readable: bool
+
+
+class Desk:
+    """Answers lines under rules and tables that do not change while it does, so that equal ones are answered once.
+
+    Lines are equal when they are so to the letter but for the id that they begin with. Only encounters are remembered:
+    what is wrong with a line that is none may be told by its column.
+    """
+
+    def __init__(self, known: dict[str, PayerPolicy], reference: Reference) -> None:
+        self.known = known
+        self.reference = reference
+        self.after_the_id = lru_cache(maxsize=SHAPES_KEPT)(self._after_the_id)
+
+    def answers(self, lines: Sequence[bytes]) -> Answered:
+        texts, readable = [], True
+        for line in lines:
+            begin = WITH_ID.match(line)
+            rest = begin and self.after_the_id(line[begin.end() :].rstrip(b"\r\n"))
+            if begin and rest:
+                texts.append(f'{{"id":{begin[1].decode()}{rest}')
+            else:
+                document = answer(line, self.known, self.reference)
+                readable &= document["status"] != "invalid"
+                texts.append(ENCODE(document))
+        return Answered(len(texts), "\n".join(texts), readable)
+
+    def _after_the_id(self, rest: bytes) -> str:
+        """The answer behind its id to an encounter without one; empty where it is no encounter."""
+        document = answer(b'{"id":0' + rest, self.known, self.reference)
+        return "" if document["status"] == "invalid" else ENCODE(document).removeprefix('{"id":0')
+
+
+def answered(parts: Iterable[list[bytes]]) -> Iterator[Answered]:
+    """The answers to each part, in their order. Full parts are shared out among the cores, short ones answered here."""
+    desk = Desk({}, stored_reference())
+    cores = len(os.sched_getaffinity(0))
+    waiting: deque[Future[Answered]] = deque()
+    with ExitStack() as stack:
+        processes: ProcessPoolExecutor | None = None
+        for lines in parts:
+            if len(lines) < LINES_AT_ONCE or cores == 1:
+                while waiting:
+                    yield waiting.popleft().result()
+                if lines:
+                    yield desk.answers(lines)
+                continue
+            if processes is None:
+                processes = stack.enter_context(_processes(desk, cores))
+            waiting.append(processes.submit(_answers, lines))
+            if len(waiting) > cores * WAITING_PARTS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _processes(desk: Desk, cores: int) -> ProcessPoolExecutor:
+    """A process for each core. What they need of the database is read before, so that all of them go by the same."""
+    with suppress(DatabaseError):
+        desk.known |= {payer.slug: policy_for(payer) for payer in Payer.objects.exclude(slug__in=desk.known)}
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()  # two processes cannot share one
+    return ProcessPoolExecutor(cores, multiprocessing.get_context("fork"), _sit_down, (desk,))
+
+
+_desk: Desk
+
+
+def _sit_down(desk: Desk) -> None:
+    global _desk
+    _desk = desk
+    gc.freeze()  # what is there by now stays
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that was started says when it is over
+
+
+def _answers(lines: list[bytes]) -> Answered:
+    return _desk.answers(lines)
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+def _parts(files: list[str]) -> Iterator[list[bytes]]:
+    """The lines of all files, or of standard input, in parts. An empty one says that nothing is there at the moment."""
     if not files:
-        yield from sys.stdin.buffer
+        yield from _as_they_come(sys.stdin.buffer)
+        return
+    lines = _lines(files)
+    while part := list(islice(lines, LINES_AT_ONCE)):
+        yield part
+
+
+def _lines(files: list[str]) -> Iterator[bytes]:
+    """One file open at a time."""
     for name in files:
         try:
             with Path(name).open("rb") as stream:
@@ -111,6 +232,34 @@ def _lines(files: list[str]) -> Iterator[bytes]:
             raise CommandError(f"{name} cannot be read: {problem.strerror}.") from None
 
 
-def _progress(lines: Iterable[bytes]) -> Any:
+def _as_they_come(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """As many lines as are there, and never one kept back while more are waited for."""
+    try:
+        source = stream.fileno()
+    except (AttributeError, OSError):
+        yield from ([line] for line in stream)
+        return
+    lines: list[bytes] = []
+    begun: list[bytes] = []
+    while True:
+        if not select.select([source], [], [], 0)[0]:
+            yield lines
+            lines = []
+        data = os.read(source, PIPE_BYTES)
+        begun.append(data)
+        if data and b"\n" not in data:
+            continue
+        *whole, last = b"".join(begun).split(b"\n")
+        lines += [line + b"\n" for line in whole]
+        begun = [last]
+        while len(lines) >= LINES_AT_ONCE:
+            yield lines[:LINES_AT_ONCE]
+            lines = lines[LINES_AT_ONCE:]
+        if not data:
+            yield [*lines, last] if last else lines
+            return
+
+
+def _progress() -> Any:
     """A progress bar on standard error, only when that is a terminal."""
-    return tqdm(lines, unit=" encounters", disable=None, file=sys.stderr)
+    return tqdm(unit=" encounters", disable=None, file=sys.stderr)
