@@ -51,7 +51,8 @@ prove: setup chromium
 	@.ci/with-postgres $(PROVE) -n 0 -m both --proof=var/proof/3.json tests/prove || true
 	@$(BIN)/python -m tests.prove.table docs/proof.md var/proof/1.json var/proof/2.json var/proof/3.json
 
-# What a list of 10,000 encounters costs beside one of 100, and a day of billing worked on it by keyboard.
+# The engine beside others and over a million lines, a forecast and a list of 10,000 encounters, and a day of billing
+# worked on such a list by keyboard.
 bench: setup chromium
 	@$(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench
 	@WORKLIST_ENCOUNTERS=10000 $(BIN)/pytest -n 0 -s tests/browser/test_worklist.py -k by_keyboard
