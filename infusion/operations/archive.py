@@ -169,6 +169,11 @@ def copied_from_sqlite(part: Path) -> tuple[str, dict[str, int]]:
         closing(sqlite3.connect(name, timeout=PATIENCE_SECONDS)) as source,
         closing(sqlite3.connect(part)) as copy,
     ):
+        for pragma in (
+            "journal_mode=OFF",
+            "synchronous=OFF",
+        ):  # begun anew if it fails, and on the disk before it counts
+            copy.execute(f"PRAGMA {pragma}")
         source.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")  # all of it in one file
     with instead(sqlite_file(part)) as there:

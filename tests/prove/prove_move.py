@@ -1,0 +1,96 @@
+"""R50: the move from SQLite to PostgreSQL keeps every row under its number, and is whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import Error, connection
+
+from infusion.models import Clinic, Encounter, User
+from infusion.operations import moving
+from infusion.operations.archive import Unsound
+from infusion.operations.elsewhere import instead, sqlite_file
+from infusion.operations.moving import digest_of, move, tables
+from tests.prove import releases
+from tests.prove.conftest import Prove
+from tests.prove.elsewhere import empty
+from tests.prove.many import multiply
+from tests.prove.table import size
+
+pytestmark = pytest.mark.django_db(transaction=True)
+of_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="moves to PostgreSQL")
+
+
+def a_site(file: Path, encounters: int) -> int:
+    """An SQLite site with a clinic of invented patients, and so many encounters."""
+    with instead(sqlite_file(file)):
+        releases.fill(releases.read(releases.releases()[-1]))
+        call_command("migrate", verbosity=0)
+        return multiply(encounters)
+
+
+@of_postgresql
+@pytest.mark.both
+@pytest.mark.alone
+@pytest.mark.proves("R50")
+def test_everything_arrives(tmp_path: Path, prove: Prove) -> None:
+    file = tmp_path / "site.sqlite3"
+    there = a_site(file, size(40, 100_000))
+    with instead(sqlite_file(file)):
+        before = {model._meta.db_table: digest_of(model) for model in tables()}
+    began = time.monotonic()
+    with empty(tmp_path):
+        moved, head = move(file)
+        seconds = time.monotonic() - began
+        same = sum(moved[table] == before[table] for table in before)
+        last = Clinic.objects.latest("pk").pk
+        numbered = Clinic.objects.create(name="Later").pk == last + 1
+        with pytest.raises(Error, match="append-only"), connection.cursor() as cursor:
+            cursor.execute("DELETE FROM infusion_approval")
+    prove(
+        "R50", "100,000 encounters: every table and the head of the audit identical",
+        f"{there:,} encounters, {sum(count for count, _ in before.values()):,} rows in {same} of {len(before)} tables "
+        f"identical, audit to {head.partition(' ')[0]}, in {seconds:.0f} s; the next row gets a new number",
+        same == len(before) and numbered,
+    )  # fmt: skip
+
+
+@of_postgresql
+@pytest.mark.both
+def test_a_move_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "site.sqlite3"
+    a_site(file, 1)
+    of_module = moving.copy_table
+
+    def without_discards(there: Any, cursor: Any, model: Any) -> None:
+        if model._meta.model_name != "discard":
+            of_module(there, cursor, model)
+
+    with instead(sqlite_file(file)), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO infusion_discard (administration_id, position, amount, reason) "
+            "SELECT min(id), 9, 1, 'vial_remainder' FROM infusion_administration"
+        )
+    with empty(tmp_path):
+        monkeypatch.setattr(moving, "copy_table", without_discards)
+        with pytest.raises(Unsound, match="infusion_discard"):
+            move(file)
+        assert Encounter.objects.count() == User.objects.count() == 0
+        with pytest.raises(Unsound, match="not empty"):
+            move(file)
+
+
+def test_only_an_empty_postgresql_is_moved_to(tmp_path: Path) -> None:
+    if connection.vendor == "sqlite":
+        with pytest.raises(Unsound, match="does not name the PostgreSQL"):
+            move(tmp_path / "none")
+    else:
+        with pytest.raises(Unsound, match="no file"):
+            move(tmp_path / "none")
+        (tmp_path / "some").touch()
+        with pytest.raises(Unsound, match="not empty"):
+            move(tmp_path / "some")
