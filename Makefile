@@ -1,10 +1,11 @@
-# make setup | run | test | test-postgres | prove | bench | ux | screenshots | coverage | lint | format | lock | clean
+# make setup | run | test | test-postgres | prove | bench | ux | screenshots | coverage | lint | format | lock | sbom
+# make audit-packages | clean
 # Everything made lies in .venv/ and in the ignored var/.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: setup run test test-postgres prove bench ux screenshots coverage lint format lock clean chromium
+.PHONY: setup run test test-postgres prove bench ux screenshots coverage lint format lock sbom audit-packages clean chromium
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -90,6 +91,16 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header 
 lock: setup
 	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
+
+# What a release is made of, as CycloneDX, with the hashes that it is pinned to.
+sbom: setup
+	@mkdir -p var
+	@$(BIN)/cyclonedx-py requirements --output-format JSON --output-file var/sbom.json requirements.txt 2>/dev/null
+	@echo "var/sbom.json"
+
+# Whether a pinned package has a known weakness. Asks the advisory database of the Python Packaging Authority.
+audit-packages: setup
+	@$(BIN)/pip-audit --disable-pip --no-deps --require-hashes --strict --requirement requirements.txt
 
 clean:
 	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache
