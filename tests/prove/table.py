@@ -102,6 +102,9 @@ SUITE: dict[str, tuple[str, ...]] = {
     "R40": ("tests/web/test_no_patient_data_outside.py",),
     "R51": ("tests/web/test_doctor.py",),
     "R53": ("tests/repo/test_settings.py",),
+    "R54": ("tests/repo/test_packaged_files.py",),
+    "R55": ("tests/repo/test_code_rules.py",),
+    "R60": ("tests/repo/test_security_pages.py",),
 }
 
 
