@@ -25,7 +25,7 @@ from django.utils import timezone
 from psycopg import IsolationLevel
 from psycopg.conninfo import make_conninfo
 
-from infusion.audit import AuditEvent, AuditHead
+from infusion.chain import check, heads
 from infusion.operations.elsewhere import instead, rows_by_table, sqlite_file
 
 ENDS = {"sqlite": "sqlite3", "postgresql": "dump"}
@@ -96,15 +96,9 @@ def look_at(there: BaseDatabaseWrapper) -> None:
 
 def end_of_audit() -> str:
     """Where the audit ends. Raises Unsound where it is not what was written."""
-    previous, sequence = "", 0
-    for event in AuditEvent.objects.order_by("sequence").iterator(2000):
-        if (event.sequence, event.previous_hash, event.hash) != (sequence + 1, previous, event.expected_hash()):
-            raise Unsound(f"Audit event {sequence + 1} is not what was written.")
-        previous, sequence = event.hash, event.sequence
-    head = AuditHead.objects.filter(pk=1).first() or AuditHead()
-    if (head.sequence, head.hash) != (sequence, previous):
-        raise Unsound(f"The audit ends at {sequence}, before its head at {head.sequence}.")
-    return f"{sequence} {previous}"
+    if flaws := check().flaws:
+        raise Unsound(flaws[0])
+    return heads()
 
 
 # Making it ------------------------------------------------------------------------------------------------------------

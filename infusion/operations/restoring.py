@@ -17,6 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
+from infusion.chain import heads
 from infusion.operations.archive import (
     ENDS,
     Record,
@@ -78,10 +79,10 @@ def brought_up(there: BaseDatabaseWrapper, record: Record | None) -> tuple[str, 
     loader = MigrationLoader(there)
     if unknown := sorted(set(loader.applied_migrations or ()) - set(loader.disk_migrations or ())):
         raise Unsound(f"It was made by a newer version, which knows {'.'.join(unknown[0])}. Install that one first.")
+    if record is not None and heads() != record.head:
+        raise Unsound("Its audit ends elsewhere than its record says.")
     call_command("migrate", verbosity=0)
     head = end_of_audit()
-    if record is not None and not head.startswith(record.head):
-        raise Unsound("Its audit ends elsewhere than its record says.")
     Session.objects.all().delete()
     return head, rows
 

@@ -31,13 +31,18 @@ from infusion.operations.restoring import Occupied, restore
 from payers.models import Payer
 from tests.processes import together
 from tests.prove.conftest import Prove
-from tests.prove.elsewhere import empty
+from tests.prove.elsewhere import answer_for_fixtures, empty
 from tests.prove.many import multiply
 from tests.prove.stored import stored
 from tests.prove.table import share, size
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("answered")]
 WRITERS = 16
+
+
+@pytest.fixture
+def answered(clinic: Clinic, nurse: User, biller: User, sarah: Recorded) -> None:
+    answer_for_fixtures()
 
 
 def write_or_back_up(number: int, barrier: Any, folder: Path, rounds: int, sarah: Recorded) -> list[str]:
@@ -46,18 +51,20 @@ def write_or_back_up(number: int, barrier: Any, folder: Path, rounds: int, sarah
     done, made = folder / "done", []
     barrier.wait(120)
     if number == 0:
-        for turn in range(rounds):
-            time.sleep(0.3)
-            file, _ = archive.make(folder / f"{turn}")
-            made.append(str(file))
-        done.touch()
+        try:
+            for turn in range(rounds):
+                time.sleep(0.3)
+                file, _ = archive.make(folder / f"{turn}")
+                made.append(str(file))
+        finally:
+            done.touch()
     while not done.exists():
         save_encounter(by=nurse, clinic=nurse.clinic, client_id=uuid4(), recorded=sarah)
     return made
 
 
 def prefix_of_ours(head: str, ours: dict[int, str]) -> bool:
-    sequence, _, hashed = head.partition(" ")
+    _, sequence, hashed = head.partition(";")[0].split()  # of the writes
     return ours[int(sequence)] == hashed
 
 
@@ -151,11 +158,11 @@ def in_the_file(sql: str) -> Callable[[Path], None]:
 TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
     "a byte": (changed_byte, "changed or cut off"),
     "cut off": (cut_off, "changed or cut off"),
-    "a record of something else": (lambda file: with_record_of(file, head="1 abc"), "ends elsewhere"),
+    "a record of something else": (lambda file: with_record_of(file, head="writes 1 abc"), "ends elsewhere"),
     "a record that is none": (lambda file: archive.record_beside(file).write_text("{}") and None, "not the record"),
 }
 TAMPERED_SQLITE: dict[str, tuple[Callable[[Path], None], str]] = {
-    "an event": (in_the_file("UPDATE infusion_auditevent SET by_name = 'x' WHERE sequence = 1"), "Audit event 1 "),
+    "an event": (in_the_file("UPDATE infusion_auditevent SET by_name = 'x' WHERE sequence = 1"), "Write 1 is not as"),
     "an event gone": (in_the_file("DELETE FROM infusion_auditevent WHERE sequence = 1"), "does not hold"),
     "a row gone": (in_the_file("DELETE FROM infusion_vial"), "does not hold"),
     "a newer version": (
@@ -204,7 +211,8 @@ def test_a_restored_site_is_the_one_that_was_backed_up(
         restore(file)
         assert stored() == before
         assert not Session.objects.exists()
-        again = save_encounter(by=User.objects.get(), clinic=Clinic.objects.get(), client_id=uuid4(), recorded=sarah)
+        by = User.objects.get(pk=nurse.pk)
+        again = save_encounter(by=by, clinic=Clinic.objects.get(), client_id=uuid4(), recorded=sarah)
         assert again.pk > encounter.pk
         with pytest.raises(Occupied, match="--replace"):
             restore(file)

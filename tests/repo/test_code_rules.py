@@ -94,7 +94,7 @@ def patterns_of_requests(tree: ast.AST) -> Iterator[ast.AST]:
 def constant(node: ast.AST) -> bool:
     """Made of what stands in the code: texts, and names of them in capitals."""
     match node:
-        case ast.Constant(value=str()) | ast.Name() if isinstance(node, ast.Constant) or node.id.isupper():
+        case ast.Constant(value=str() | bytes()) | ast.Name() if isinstance(node, ast.Constant) or node.id.isupper():
             return True
         case ast.BinOp(left=left, right=right):
             return constant(left) and constant(right)
