@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyrage
 from django.db import connection, transaction
@@ -31,6 +32,7 @@ from infusion.operations.elsewhere import instead, rows_by_table, sqlite_file
 ENDS = {"sqlite": "sqlite3", "postgresql": "dump"}
 NAME = re.compile(r"infusion-\d{8}T\d{6}Z\.(?:sqlite3|dump)(?:\.age)?")
 PATIENCE_SECONDS = 60
+State = dict[str, Any]
 # What PostgreSQL's own programs, which may be older than the driver, understand of a connection.
 CONNECTED_BY = ("service", "host", "port", "dbname", "user", "sslmode", "sslrootcert", "sslcert", "sslkey", "passfile")
 
@@ -48,6 +50,8 @@ class Record:
     sha256: str
     head: str
     rows: dict[str, int]
+    flaw: str = ""
+    """What was wrong with the audit already. Such a backup is better than none, and says so."""
 
     @property
     def when(self) -> datetime:
@@ -111,13 +115,13 @@ def make(folder: Path, recipient: str = "") -> tuple[Path, Record]:
     file = folder / f"infusion-{now:%Y%m%dT%H%M%SZ}.{ENDS[connection.vendor]}{'.age' if recipient else ''}"
     with private(folder / f".{file.name}.part") as part:
         copy = copied_from_sqlite if connection.vendor == "sqlite" else dumped_from_postgresql
-        head, rows = copy(part)
+        state = copy(part)
         if recipient:
             with private(folder / f".{file.name}.open") as opened:
                 part.replace(opened)
                 pyrage.encrypt_file(str(opened), str(part), [pyrage.x25519.Recipient.from_str(recipient)])
                 part.chmod(0o600)
-        record = Record(now.isoformat(), connection.vendor, digest_of(part), head, rows)
+        record = Record(now.isoformat(), connection.vendor, digest_of(part), **state)
         with private(folder / f".{file.name}.json.part") as beside:
             beside.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
             settle(beside, record_beside(file))
@@ -156,26 +160,23 @@ def digest_of(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def copied_from_sqlite(part: Path) -> tuple[str, dict[str, int]]:
+def copied_from_sqlite(part: Path) -> State:
     """One state of the file, whoever writes meanwhile."""
     name = connection.settings_dict["NAME"]
     with (
         closing(sqlite3.connect(name, timeout=PATIENCE_SECONDS)) as source,
         closing(sqlite3.connect(part)) as copy,
     ):
-        for pragma in (
-            "journal_mode=OFF",
-            "synchronous=OFF",
-        ):  # begun anew if it fails, and on the disk before it counts
-            copy.execute(f"PRAGMA {pragma}")
+        # A copy that fails is begun anew, and it is on the disk before it gets its name.
+        copy.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
         source.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")  # all of it in one file
     with instead(sqlite_file(part)) as there:
         look_at(there)
-        return end_of_audit(), rows_by_table(there)
+        return state_of(there)
 
 
-def dumped_from_postgresql(part: Path) -> tuple[str, dict[str, int]]:
+def dumped_from_postgresql(part: Path) -> State:
     """What is dumped and what is looked at is the same state: one transaction holds it still."""
     settings = connection.settings_dict
     options = {**settings["OPTIONS"], "isolation_level": IsolationLevel.REPEATABLE_READ}
@@ -188,7 +189,11 @@ def dumped_from_postgresql(part: Path) -> tuple[str, dict[str, int]]:
             "--exclude-schema=before_*", f"--file={part}",
         )  # fmt: skip  # what a restoring set aside is not part of the site
         run("pg_restore", f"--file={os.devnull}", str(part))  # reads all of it
-        return end_of_audit(), rows_by_table(there)
+        return state_of(there)
+
+
+def state_of(there: BaseDatabaseWrapper) -> State:
+    return {"head": heads(), "rows": rows_by_table(there), "flaw": next(iter(check().flaws), "")}
 
 
 def run_on_postgresql(there: BaseDatabaseWrapper, program: str, *arguments: str) -> None:

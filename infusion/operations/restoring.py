@@ -42,8 +42,13 @@ class Occupied(Unsound):
     """Something is there already, or in use."""
 
 
-def restore(file: Path, *, key_file: Path | None = None, replace: bool = False) -> tuple[str, dict[str, int], str]:
-    """The end of the audit, the rows of each table, and where that what was there is kept."""
+def restore(
+    file: Path, *, key_file: Path | None = None, replace: bool = False, flawed: bool = False
+) -> tuple[str, dict[str, int], str]:
+    """The end of the audit, the rows of each table, and where that what was there is kept.
+
+    `flawed`: even where the audit was not whole when the backup was made.
+    """
     if not file.is_file():
         raise Unsound(f"There is no file {file}.")
     record = record_of(file)
@@ -56,6 +61,8 @@ def restore(file: Path, *, key_file: Path | None = None, replace: bool = False) 
         )
     if not replace and not is_empty():
         raise Occupied("There is a database already. Say --replace to put the backup in its place and keep it aside.")
+    if record is not None and record.flaw and not flawed:
+        raise Unsound(f"Its audit was not whole when it was made: {record.flaw} Say --flawed to restore it even so.")
     connection.close()
     place = into_sqlite if vendor == "sqlite" else into_postgresql
     return place(file, record, key_file)
@@ -82,7 +89,7 @@ def brought_up(there: BaseDatabaseWrapper, record: Record | None) -> tuple[str, 
     if record is not None and heads() != record.head:
         raise Unsound("Its audit ends elsewhere than its record says.")
     call_command("migrate", verbosity=0)
-    head = end_of_audit()
+    head = heads() if record is not None and record.flaw else end_of_audit()
     Session.objects.all().delete()
     return head, rows
 

@@ -23,7 +23,7 @@ from django.db import connection
 from django.utils import timezone
 
 from infusion.actions import Recorded, save_encounter
-from infusion.audit import AuditEvent, AuditHead
+from infusion.audit import AuditEvent
 from infusion.models import Clinic, Encounter, User
 from infusion.operations import archive, restoring
 from infusion.operations.archive import Unsound
@@ -241,12 +241,31 @@ def test_a_closed_backup_opens_with_its_key_alone(clinic: Clinic, tmp_path: Path
     assert [each.name for each in sorted((tmp_path / "folder").iterdir())] == [file.name, f"{file.name}.json"]
 
 
-def test_what_fails_leaves_no_backup(clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    AuditHead.objects.update_or_create(pk=1, defaults={"sequence": 7, "hash": "x"})
-    out = StringIO()
-    with pytest.raises(CommandError, match="There is no new backup"):
-        call_command("backup", to=tmp_path, stdout=out)
+def test_what_fails_leaves_no_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(there: Any) -> None:
+        raise Unsound("SQLite finds it damaged: page 7.")
+
+    monkeypatch.setattr(archive, "state_of", fail)
+    with pytest.raises(CommandError, match=r"There is no new backup\. SQLite finds it damaged"):
+        call_command("backup", to=tmp_path, stdout=StringIO())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_flawed_audit_is_backed_up_and_told(tmp_path: Path) -> None:
+    call_command("backup", to=tmp_path / "folder", keep=1, stdout=StringIO())
+    Clinic.objects.create(name="Nobody answers for it")
+    with (
+        time_machine.travel(timezone.now() + timedelta(seconds=2), tick=False),
+        pytest.raises(CommandError, match=r"was written, and no older one removed.*nobody answers for"),
+    ):
+        call_command("backup", to=tmp_path / "folder", keep=1, stdout=StringIO())
+    [newest, _] = archive.backups_in(tmp_path / "folder")
+    with empty(tmp_path):
+        with pytest.raises(Unsound, match="--flawed"):
+            restore(newest)
+        assert restoring.is_empty()
+        restore(newest, flawed=True)
+        assert Clinic.objects.filter(name="Nobody answers for it").exists()
 
 
 def test_thirty_are_kept(clinic: Clinic, tmp_path: Path) -> None:

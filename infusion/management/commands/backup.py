@@ -36,6 +36,11 @@ class Command(BaseCommand):
             file, record = archive.make(options["to"], settings.INFUSION_BACKUP_RECIPIENT)
         except (archive.Unsound, OSError) as problem:
             raise CommandError(f"There is no new backup. {problem}") from problem
+        if record.flaw:
+            raise CommandError(
+                f"{file} was written, and no older one removed, because the audit is not whole: {record.flaw} "
+                "Find out who had access, with manage.py audit_verify."
+            )
         removed = archive.forget_all_but(options["to"], options["keep"])
         rows = sum(record.rows.values())
         self.stdout.write(

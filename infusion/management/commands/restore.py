@@ -25,10 +25,14 @@ class Command(BaseCommand):
             help="put it in the place of what is there, which is kept under another name",
         )
 
+        parser.add_argument("--flawed", action="store_true", help="even where its audit was not whole when it was made")
+
     def handle(self, *args: Any, **options: Any) -> None:
         file = options["file"]
         try:
-            head, rows, kept = restore(file, key_file=options["key_file"], replace=options["replace"])
+            head, rows, kept = restore(
+                file, key_file=options["key_file"], replace=options["replace"], flawed=options["flawed"]
+            )  # fmt: skip
         except (Unsound, OSError) as problem:
             raise CommandError(f"Nothing was restored, and what was there is still there. {problem}") from problem
         self.stdout.write(
