@@ -9,7 +9,8 @@ class InfusionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Their receivers see every connection from the first one on, and the end of every migration."""
+        """Receivers see every connection, second factor and migration from the first on; checks serve every command."""
         import_module("infusion.safe_database")
+        import_module("infusion.second_factor")
         import_module("infusion.checks")
         import_module("infusion.capture")

@@ -26,13 +26,18 @@ NOT_RECORDS = {
     "infusion.AuditEvent": "It is the record of the others.",
     "infusion.AuditHead": "It is the end of a chain.",
     "infusion.Judgement": "It follows from other rows, and whoever looks first brings it up to date.",
+    "infusion.KnownBrowser": "It is what a browser is remembered for; signing in and PINs have events of their own.",
     "infusion.Reading": "It is the record of who looked.",
     "infusion.Selected": "It is how far a press on a list got; what the press did has its own events.",
     "infusion.Selection": "It is how far a press on a list got; what the press did has its own events.",
     "infusion.WorkingCopy": "It is one person's own unfinished form.",
 }
 # Columns that are left out: secrets, when someone last signed in, and the bytes of a file, whose checksum is kept.
-LEFT_OUT = {"infusion_user": ("password", "last_login"), "infusion_batchfile": ("content",)}
+LEFT_OUT = {
+    "infusion_user": ("password", "last_login"),
+    "infusion_emergencycode": ("code",),
+    "infusion_batchfile": ("content",),
+}
 
 
 def recorded_models() -> list[type[models.Model]]:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.signals import user_logged_in
+from django.db import transaction
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -20,6 +21,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from infusion import audit
 from infusion.access import NURSE, roles_of
 
 BEGAN, TOUCHED = "sign_in_began", "sign_in_touched"
@@ -80,12 +82,21 @@ class EndsWhenIdle:
                 return None
             keep = getattr(view, "keep_typed", None)
             back = keep(request, **kwargs) if keep and request.method == "POST" else ""
+            tell_of_the_end(request.user)
             logout(request)
             if getattr(view, "login_required", True):
                 return ended(request, back)
         elif getattr(view, "login_required", True) and (is_sent_by_a_script(request) or request.method == "POST"):
             return ended(request, "")
         return None
+
+
+def tell_of_the_end(user: Any) -> None:
+    with transaction.atomic():
+        audit.record(
+            "sign_in.ended", by=user, subject="user", subject_id=user.pk, clinic_id=user.clinic_id, before=None,
+            after=None,
+        )  # fmt: skip
 
 
 def is_sent_by_a_script(request: HttpRequest) -> bool:

@@ -155,6 +155,7 @@ INSTALLED_APPS = [
     "template_partials",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "infusion",
     "payers",
 ]
@@ -172,6 +173,7 @@ MIDDLEWARE = [
     "infusion.idle.EndsWhenIdle",
     # Every page asks for a sign-in unless its view says login_not_required.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "infusion.second_factor.AskedFor",
     "infusion.access.ClosedUnlessMarked",
     "infusion.readings.EachReadingKept",
     "infusion.reference_now.OneReferencePerRequest",
@@ -190,12 +192,45 @@ LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/encounters/"
 LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_ADAPTER = "infusion.sign_in.Accounts"
-ACCOUNT_FORMS = {"login": "infusion.forms.sign_in.SignIn", "change_password": "infusion.forms.sign_in.NewPassword"}
+ACCOUNT_FORMS = {
+    "login": "infusion.forms.sign_in.SignIn",
+    "change_password": "infusion.forms.sign_in.NewPassword",
+    "reauthenticate": "infusion.forms.sign_in.PasswordAgain",
+}
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_LOGOUT_ON_GET = False
+# Counted before a password is hashed, in the database, so that all workers count together. A clinic shares one
+# address: what comes from there is limited generously, and not at all in a browser that the person has used before.
+ACCOUNT_RATE_LIMITS = {
+    "login": None,
+    "login_failed": "5/300s/key",
+    "login_failed_from_address": "300/300s/ip",
+    "limit_told": "1/300s/key",
+    "reauthenticate": "10/m/user",
+}
+MFA_RATE_LIMITS = {"webauthn_login": "60/m/ip"}
+MFA_ADAPTER = "infusion.second_factor.Factors"
+MFA_FORMS = {
+    "authenticate": "infusion.forms.sign_in.SecondFactor",
+    "reauthenticate": "infusion.forms.sign_in.SecondFactorAgain",
+    "activate_totp": "infusion.forms.sign_in.ActivateApp",
+    "add_webauthn": "infusion.forms.sign_in.AddPasskey",
+    "authenticate_webauthn": "infusion.forms.sign_in.AnswerWithPasskey",
+    "reauthenticate_webauthn": "infusion.forms.sign_in.PasskeyAgain",
+    "login_webauthn": "infusion.forms.sign_in.SignInWithPasskey",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Infusion Units"
+# A code of the half minute before or after counts too, once: clocks of telephones differ.
+MFA_TOTP_TOLERANCE = 1
+# Billing, admins and superusers open nothing without one; everyone else may have one.
+SECOND_FACTOR_NEEDED = PRODUCTION
+# Passkeys ask for https, but for this machine itself, where the demo runs.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
 # Minutes without a key or a tap after which a sign-in ends: of nurses, who share tablets, and of everyone else.
 INFUSION_IDLE_MINUTES_SHARED = env.int("INFUSION_IDLE_MINUTES_SHARED", default=10)
 INFUSION_IDLE_MINUTES = env.int("INFUSION_IDLE_MINUTES", default=15)
@@ -217,6 +252,8 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "infusion.sign_in.roles",
                 "infusion.idle.context",
+                "infusion.emergency.alarms",
+                "infusion.second_factor.context_of",
             ],
         },
     },
@@ -264,6 +301,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 CSRF_FAILURE_VIEW = "infusion.views.expired.expired"
 CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_HTTPONLY = True
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+# Remembers which browser this is, for people who have signed in from it before.
+BROWSER_COOKIE_NAME = "browser"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 400
 DATA_UPLOAD_MAX_NUMBER_FILES = 1
@@ -277,6 +317,7 @@ FILE_UPLOAD_HANDLERS = [
 
 if PRODUCTION:
     # The __Host- names bind a cookie to this host and to https; plain http on loopback cannot use them.
+    BROWSER_COOKIE_NAME = "__Host-browser"
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
@@ -297,6 +338,16 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
+}
+
+# Shared by all workers: limits on guessing, and one-time codes that are spent, hold for all of them or not at all.
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "infusion_cache",
+        # Beyond this Django throws away entries that still hold, and with them what it has counted.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
 }
 
 if TEST:

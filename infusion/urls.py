@@ -1,7 +1,13 @@
 from allauth.account import views as account
+from allauth.mfa.base import views as factors
+from allauth.mfa.recovery_codes import views as recovery_codes
+from allauth.mfa.totp import views as app
+from allauth.mfa.webauthn import views as passkeys
+from django.db import transaction
 from django.urls import URLPattern, URLResolver, include, path
 
 from infusion.admin import people
+from infusion.second_factor import keeps_one
 from infusion.views import desk, record
 from infusion.views.batches import batch, batches, download, reference, write
 from infusion.views.chairs import begin, chair, chairs
@@ -28,22 +34,53 @@ from infusion.views.kept import keep, session, throw_away
 from infusion.views.lists import change_view, keys, save_view, search
 from infusion.views.orders import new_order, orders, take_off
 from infusion.views.paper import downtime_sheet, sheet
+from infusion.views.people import alarm, emergency, reset_factor
+from infusion.views.people import people as sign_ins
 from infusion.views.public import calculator, contradictions_page, rules_page
 from infusion.views.reports import report_file, reports
 from infusion.views.review import approve, review, send_back
 from infusion.views.selection import approve_shown, choose, chosen, take_back
+from infusion.views.switch import enter, forget_pin, pin, switch
 from infusion.views.tables import load as load_table
 from infusion.views.tables import table, tables
 from infusion.views.tables import withdraw as withdraw_table
 
+# Names and views of the package; what changes a second factor is one transaction with its audit row.
+second_factor: list[URLPattern] = [
+    path("", factors.index, name="mfa_index"),
+    path("second-factor/", factors.authenticate, name="mfa_authenticate"),
+    path("code-again/", factors.reauthenticate, name="mfa_reauthenticate"),
+    path("app/", transaction.atomic(app.activate_totp), name="mfa_activate_totp"),
+    path("app/remove/", keeps_one(transaction.atomic(app.deactivate_totp)), name="mfa_deactivate_totp"),
+    path("recovery-codes/", recovery_codes.view_recovery_codes, name="mfa_view_recovery_codes"),
+    path(
+        "recovery-codes/new/",
+        transaction.atomic(recovery_codes.generate_recovery_codes),
+        name="mfa_generate_recovery_codes",
+    ),
+    path("recovery-codes/file/", recovery_codes.download_recovery_codes, name="mfa_download_recovery_codes"),
+    path("passkeys/", factors.index, name="mfa_list_webauthn"),
+    path("passkeys/add/", transaction.atomic(passkeys.add_webauthn), name="mfa_add_webauthn"),
+    path("passkeys/again/", passkeys.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
+    path("passkeys/sign-in/", passkeys.login_webauthn, name="mfa_login_webauthn"),
+    path("passkeys/<int:pk>/", keeps_one(transaction.atomic(passkeys.remove_webauthn)), name="mfa_remove_webauthn"),
+]
+
 # Nobody signs up; the name has to be there because the sign-in page looks it up.
-accounts: list[URLPattern] = [
+accounts: list[URLPattern | URLResolver] = [
     path("login/", account.login, name="account_login"),
     path("logout/", account.logout, name="account_logout"),
     path("inactive/", account.account_inactive, name="account_inactive"),
     path("signup/", account.signup, name="account_signup"),
     path("session/", session, name="session"),
     path("password/change/", account.password_change, name="account_change_password"),
+    path("again/", account.reauthenticate, name="account_reauthenticate"),
+    path("emergency/", emergency, name="emergency"),
+    path("switch/", switch, name="switch"),
+    path("switch/<uuid:public_id>/", enter, name="enter"),
+    path("pin/", pin, name="pin"),
+    path("pin/forgotten/", forget_pin, name="pin-forget"),
+    path("you/", include(second_factor)),
 ]
 
 handler500 = "infusion.views.errors.server_error"
@@ -55,6 +92,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("rules/disagreements/", contradictions_page, name="contradictions"),
     path("accounts/", include(accounts)),
     path("admin/", people.urls),
+    path("people/", sign_ins, name="people"),
+    path("people/<uuid:public_id>/second-factor/", reset_factor, name="factor-reset"),
+    path("people/alarms/<uuid:public_id>/", alarm, name="alarm"),
     path("encounters/", encounters, name="encounters"),
     path("encounters/new/", new_encounter, name="encounter-new"),
     path("encounters/search/", search, name="search"),

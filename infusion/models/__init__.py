@@ -17,6 +17,7 @@ from infusion.models.desk import Correction, Hold, Judgement, SavedView, Selecte
 from infusion.models.drugs import DrugProposal, DrugRow
 from infusion.models.encounter import Administration, Discard, Encounter, Pause, Question, Vial
 from infusion.models.people import Clinic, Patient, User
+from infusion.models.sign_in import EmergencyCode, KnownBrowser
 from infusion.models.tables import CodePair, EditTable, Fee, FeeSchedule, UnlikelyUnits
 
 __all__ = [
@@ -39,11 +40,13 @@ __all__ = [
     "DrugProposal",
     "DrugRow",
     "EditTable",
+    "EmergencyCode",
     "Encounter",
     "Fee",
     "FeeSchedule",
     "Hold",
     "Judgement",
+    "KnownBrowser",
     "Order",
     "Patient",
     "Pause",

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models, transaction
+from django.utils.crypto import salted_hmac
 
 from infusion import audit
+from infusion.access import roles_of
 from infusion.services.facts import DEPARTMENTS
 from payers.policy import SETTINGS
 
@@ -77,12 +79,14 @@ class User(AbstractUser):
     """A person who signs in. Works at one clinic; `credentials` such as RN follow the name on records.
 
     `single_keys` says that single keys work in lists; who speaks to a computer turns them off (WCAG 2.1.4).
+    `sign_ins_ended` counts how often somebody else has ended all sign-ins of this person.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     clinic = models.ForeignKey(Clinic, models.PROTECT, null=True, blank=True, related_name="people")
     credentials = models.CharField(max_length=20, blank=True)
     single_keys = models.BooleanField(default=True, editable=False)
+    sign_ins_ended = models.PositiveIntegerField(default=0, editable=False)
 
     objects: ClassVar[People] = People()
 
@@ -91,6 +95,14 @@ class User(AbstractUser):
         """The name as it stands on a record: "L. Ames, RN"."""
         name = self.get_full_name() or self.username
         return f"{name}, {self.credentials}" if self.credentials else name
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """A sign-in holds for the rights that it began with: it ends at the next request after any of these changes.
+
+        The roles are read once a request anyway, and stay with the person.
+        """
+        rights = [self.password, self.sign_ins_ended, self.clinic_id, self.is_superuser, sorted(roles_of(self))]
+        return salted_hmac("infusion.User", repr(rights), secret=secret, algorithm="sha256").hexdigest()
 
 
 class Patient(Address):

@@ -8,11 +8,11 @@
   let unkept = false;
   let left = false;
 
-  const send = () => {
+  const send = async () => {
     if (!unkept || left || !form() || !keeper()) return;
     unkept = false;
     const body = new URLSearchParams([...new FormData(form())].filter(([, value]) => value !== ""));
-    fetch(keeper().getAttribute("hx-post"), { method: "POST", body, keepalive: true, headers: { "X-Idle": "1" } }).catch(() => {
+    await fetch(keeper().getAttribute("hx-post"), { method: "POST", body, keepalive: true, headers: { "X-Idle": "1" } }).catch(() => {
       unkept = true;
     });
   };
@@ -36,6 +36,14 @@
   document.addEventListener("submit", (event) => {
     if (event.target !== form() || event.defaultPrevented) return;
     left = Boolean(event.submitter && saving.test(event.submitter.value));
+  });
+
+  // Whoever leaves the tablet to the next person is signed out only once all is kept.
+  document.getElementById("switch-form")?.addEventListener("submit", async (event) => {
+    if (!unkept || !form()) return;
+    event.preventDefault();
+    await send();
+    event.target.submit();
   });
 
   document.addEventListener("infusion:keep", send);

@@ -16,6 +16,7 @@ from django.db import connection
 from tests.prove.table import REQUIREMENTS, Row, keep, plain_table, share, suite_rows, time_table
 from tests.web.conftest import (
     House,
+    alarm,
     as_role,
     claim_rows,
     drug_rows,
@@ -29,7 +30,7 @@ from tests.web.conftest import (
 )
 
 __all__ = [
-    "House", "as_role", "claim_rows", "drug_rows", "fee_schedule", "house", "mark", "next_door",
+    "House", "alarm", "as_role", "claim_rows", "drug_rows", "fee_schedule", "house", "mark", "next_door",
     "no_touch_is_written", "rules",
     "values",
 ]  # fmt: skip

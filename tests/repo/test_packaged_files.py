@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOOKED_AT = {
     "bootstrap/css/bootstrap.min.css": "d85327d99c7a3ee1f9b5d0500d1370acea3ad2db39c163c2f51f232baedbdede",
     "django_htmx/htmx-2.min.js": "71ea67185bfa8c98c39d31717c6fce5d852370fcdfd129db4543774d3145c0de",
+    "mfa/js/webauthn-json.js": "d7088f0d91b85ad37c2d8c1f34710f0f495fa17732e686cea6abdd5599ddf56d",
 }
 LOADED = re.compile(r"""{%\s*static\s+["']([^"']+)["']""")
 

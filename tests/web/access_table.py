@@ -41,6 +41,10 @@ def form_of_allauth(roles: frozenset[str], *others: str) -> Cells:
     return dict.fromkeys(("GET", "HEAD", "POST", "PUT", "OPTIONS", *others), roles)
 
 
+def look_of_allauth(roles: frozenset[str]) -> Cells:
+    return {**read(roles), "OPTIONS": roles}
+
+
 def people(*hidden: str) -> Cells:
     """A page of the Django admin answers every method, and is open to superusers alone."""
     return {method: SUPERUSERS for method in METHODS if method not in hidden}
@@ -58,9 +62,32 @@ TABLE: dict[str, Cells] = {
     "account_signup": form_of_allauth(ALL, "PATCH", "DELETE", "TRACE"),  # answers that sign-up is closed
     "account_inactive": {**read(ALL), "OPTIONS": ALL},
     "account_logout": {**read_and_write(ALL), "OPTIONS": ALL},  # leads a visitor to the calculator
+    "mfa_authenticate": dict.fromkeys(METHODS, SIGNED_IN),  # leads home; to the sign-in page without a password before
+    "mfa_login_webauthn": {**dict.fromkeys(METHODS, SIGNED_IN), "OPTIONS": ALL},  # leads to the sign-in page as well
+    "emergency": read_and_write(ALL),
+    "switch": read_and_write(ALL),
+    "enter": read_and_write(ALL),
     # Everyone who is signed in
     "account_change_password": form_of_allauth(SIGNED_IN),
     "session": read_and_write(STAFF),
+    "account_reauthenticate": form_of_allauth(SIGNED_IN),
+    "mfa_index": look_of_allauth(SIGNED_IN),
+    "mfa_list_webauthn": look_of_allauth(SIGNED_IN),
+    "mfa_reauthenticate": dict.fromkeys(METHODS, SIGNED_IN),  # asks in another way whoever has not this one
+    "mfa_reauthenticate_webauthn": dict.fromkeys(METHODS, SIGNED_IN),
+    "mfa_activate_totp": dict.fromkeys(METHODS, SIGNED_IN),  # asks for the password first, whatever the method
+    "mfa_deactivate_totp": dict.fromkeys(METHODS, SIGNED_IN),
+    "mfa_view_recovery_codes": look_of_allauth(SIGNED_IN),
+    "mfa_generate_recovery_codes": dict.fromkeys(METHODS, SIGNED_IN),
+    "mfa_download_recovery_codes": dict.fromkeys(METHODS, SIGNED_IN),
+    "mfa_add_webauthn": dict.fromkeys(METHODS, SIGNED_IN),
+    "mfa_remove_webauthn": dict.fromkeys(METHODS, SIGNED_IN),
+    # A shared tablet, and people's sign-ins
+    "pin": read_and_write(NURSES),
+    "pin-forget": write(NURSES),
+    "people": read(ADMINS | SUPERUSERS),
+    "factor-reset": read_and_write(ADMINS | SUPERUSERS),
+    "alarm": read_and_write(ADMINS | SUPERUSERS),
     # Encounters
     "encounters": read(STAFF),
     "encounter-new": read_and_write(NURSES),

@@ -18,6 +18,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.http import HttpResponseBase
 from django.test import Client
+from django.utils import timezone
 
 from infusion import idle
 from infusion.access import ADMIN, BILLING, NURSE
@@ -37,7 +38,17 @@ from infusion.actions import (
     save_encounter,
     write_file,
 )
-from infusion.models import AuditHead, Batch, Clinic, Encounter, FeeSchedule, Judgement, Reading, User
+from infusion.models import (
+    AuditHead,
+    Batch,
+    Clinic,
+    EmergencyCode,
+    Encounter,
+    FeeSchedule,
+    Judgement,
+    Reading,
+    User,
+)
 from infusion.selectors import review_of
 from infusion.services.payment import Rate
 from payers.actions import Departure, draft_override, publish_override
@@ -177,12 +188,22 @@ def drug_rows(house: House) -> dict[str, Any]:
 
 
 @pytest.fixture
+def alarm(house: House) -> EmergencyCode:
+    """The admin of the house has come in by an emergency code, and nobody has answered for it."""
+    now = timezone.now()
+    return EmergencyCode.objects.create(
+        person=house.people[ADMIN], code="!", reason="Telephone lost", made_at=now, expires_at=now, used_at=now
+    )
+
+
+@pytest.fixture
 def values(
     house: House,
     rules: dict[str, PolicyOverride],
     claim_rows: dict[str, Any],
     fee_schedule: FeeSchedule,
     drug_rows: dict[str, Any],
+    alarm: EmergencyCode,
 ) -> Callable[[Route], dict[str, object]]:
     """What stands in a route's address."""
 
@@ -194,6 +215,7 @@ def values(
         ours = house.approved if route.name == "approval" else house.with_billing
         row = claim_rows.get(route.path.partition("/")[0], ours)
         row = drug_rows.get("/".join(route.path.split("/")[:2]), row)
+        row = {"factor-reset": house.people[NURSE], "enter": house.people[NURSE], "alarm": alarm}.get(route.name, row)
         fees = route.path.startswith("fees/")
         return {
             "public_id": rules["published"].public_id if payer else fee_schedule.public_id if fees else row.public_id,
@@ -203,6 +225,7 @@ def values(
             "parameter": rules["published"].parameter,
             "object_id": things[thing],
             "id": things[thing],
+            "pk": 1,
             "content_type_id": ContentType.objects.get_for_model(User).pk,
             "format": "csv",
             "app_label": "infusion",
