@@ -23,11 +23,35 @@ from tests.browser.conftest import (
 )
 from tests.ux.keys import Keys
 from tests.ux.table import Row, passes, plain_table, write
-from tests.web.conftest import House, claim_rows, drug_rows, fee_schedule, house, mark, next_door, rules, values
+from tests.web.conftest import (
+    House,
+    alarm,
+    claim_rows,
+    drug_rows,
+    fee_schedule,
+    house,
+    mark,
+    next_door,
+    rules,
+    values,
+)
 
 __all__ = [
-    "House", "base_url", "browser_context_args", "browser_problems", "browser_type_launch_args", "claim_rows",
-    "drug_rows", "fee_schedule", "house", "mark", "new_context", "next_door", "rules", "values",
+    "House",
+    "alarm",
+    "base_url",
+    "browser_context_args",
+    "browser_problems",
+    "browser_type_launch_args",
+    "claim_rows",
+    "drug_rows",
+    "fee_schedule",
+    "house",
+    "mark",
+    "new_context",
+    "next_door",
+    "rules",
+    "values",
 ]  # fmt: skip
 
 ROWS = pytest.StashKey[list[Row]]()

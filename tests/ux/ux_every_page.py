@@ -33,7 +33,8 @@ WIDTHS = (360, 768, 1280)
 PEOPLE = (VISITOR, NURSE, BILLING, ADMIN, SUPERUSER)
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 NOT_A_PAGE = {"admin:jsi18n", "admin:autocomplete", "admin:view_on_site", "session", "account_signup",
-              "batch-file", "drug-impact-file", "impact-file", "payers:pack-file", "report-file"}  # fmt: skip
+              "batch-file", "drug-impact-file", "impact-file", "payers:pack-file", "report-file",
+              "mfa_download_recovery_codes"}  # fmt: skip
 """Routes that answer with a file, with data, or not at all."""
 NOTHING_THERE = {"not there", "admin/(?P<url>.*)$"}
 BY_PATTERN = {"admin/(?P<app_label>auth|infusion)/$": "/admin/infusion/", "admin/(?P<url>.*)$": "/admin/nothing-here/"}
