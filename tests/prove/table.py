@@ -96,7 +96,9 @@ SUITE: dict[str, tuple[str, ...]] = {
     "R27": ("tests/web/test_access.py",),
     "R28": ("tests/web/test_idor.py",),
     "R29": ("tests/web/test_mass_assignment.py",),
+    "R31": ("tests/web/test_second_factor.py",),
     "R33": ("tests/web/test_idle.py",),
+    "R34": ("tests/web/test_switch.py", "tests/browser/test_door.py"),
     "R35": ("tests/web/test_access.py",),
     "R38": ("tests/web/test_access.py",),
     "R40": ("tests/web/test_no_patient_data_outside.py",),
@@ -104,6 +106,7 @@ SUITE: dict[str, tuple[str, ...]] = {
     "R53": ("tests/repo/test_settings.py",),
     "R54": ("tests/repo/test_packaged_files.py",),
     "R55": ("tests/repo/test_code_rules.py",),
+    "R59": ("tests/web/test_emergency.py", "tests/web/test_paper.py"),
     "R60": ("tests/repo/test_security_pages.py",),
 }
 
