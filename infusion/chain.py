@@ -80,6 +80,8 @@ def _follow(
     if rows_are is not None and not rows_are(None, None, None):
         return _tell(found, name, sequence, f"{name} {sequence + 1} is gone, and rows that it wrote are left.")
     head = AuditHead.objects.filter(pk=chain).first()
+    if head is not None and head.sequence < sequence:
+        return _tell(found, name, head.sequence, f"{name} {head.sequence + 1} stands after the head of the record.")
     if (head.sequence, head.hash) != (sequence, previous) if head else sequence:
         return _tell(found, name, sequence, f"{name} {sequence + 1} is gone: the record ends before its head.")
     return sequence

@@ -102,6 +102,8 @@ SUITE: dict[str, tuple[str, ...]] = {
     "R35": ("tests/web/test_access.py",),
     "R38": ("tests/web/test_access.py",),
     "R40": ("tests/web/test_no_patient_data_outside.py",),
+    "R44": ("tests/web/test_audit.py", "tests/web/test_replay.py"),
+    "R46": ("tests/web/test_readings.py",),
     "R51": ("tests/web/test_doctor.py",),
     "R53": ("tests/repo/test_settings.py",),
     "R54": ("tests/repo/test_packaged_files.py",),
