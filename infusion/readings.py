@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from infusion import audit
@@ -87,6 +87,8 @@ def keep(request: HttpRequest, action: str, subject: str, detail: dict[str, Any]
             "A reading was not kept: %s of %s %s by person %s (%s)",
             action, subject, subject_id, person.pk, type(problem).__name__,
         )  # fmt: skip
+        if not connection.in_atomic_block:
+            connection.close()  # SQLite's would stay read-only for good when it was opened so
 
 
 def take_out(request: HttpRequest, response: HttpResponseBase, action: str, subject: str) -> None:

@@ -331,13 +331,15 @@ if PRODUCTION:
         # Attempts to sign in are counted by the visitor's address, which only the proxy knows.
         ALLAUTH_TRUSTED_PROXY_COUNT = 1
 
-# To standard error, where gunicorn writes too; Django alone would keep a server error to itself when DEBUG is off.
+# To standard error, where gunicorn writes too; Django alone would keep a server error to itself when DEBUG is off, and
+# mail it with all that was typed.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"line": {"()": "infusion.logs.OneLine"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {"django": {"handlers": [], "level": "INFO"}},
 }
 
 # Shared by all workers: limits on guessing, and one-time codes that are spent, hold for all of them or not at all.

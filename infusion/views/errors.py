@@ -8,8 +8,10 @@ import sys
 from django.db import InterfaceError, OperationalError, connections
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.views import defaults
+from django.utils.html import escape
 from django.views.decorators.csrf import requires_csrf_token
+
+from infusion.logs import reference_of
 
 NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 READ_ONLY = "25006"
@@ -17,14 +19,32 @@ READ_ONLY = "25006"
 TRY_AGAIN_SECONDS = 10
 
 
+REFERENCE, WAY_OUT = "0000-0000", '<a href="/">Go to the start</a>'
+"""What stands in the pages in place of the number and of the way back: they need nothing to be shown."""
+
+
 @requires_csrf_token
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The page for an exception that nobody caught."""
-    if not is_out_of_reach(sys.exc_info()[1]):
-        return defaults.server_error(request)
-    connect_afresh()
-    page = render_to_string("503.html")
-    return HttpResponse(page, status=503, headers={"Retry-After": str(TRY_AGAIN_SECONDS)})
+    """The page for an exception that nobody caught, with the number under which the log has it."""
+    out_of_reach, reference = is_out_of_reach(sys.exc_info()[1]), reference_of(request)
+    back = "" if out_of_reach else kept_typed(request)
+    if out_of_reach:
+        connect_afresh()
+    page = render_to_string("503.html" if out_of_reach else "500.html").replace(REFERENCE, reference)
+    if back:
+        page = page.replace(WAY_OUT, f'<a href="{escape(back)}">Go back to what you typed: it is kept</a>')
+    headers = {"X-Reference": reference, **({"Retry-After": str(TRY_AGAIN_SECONDS)} if out_of_reach else {})}
+    return HttpResponse(page, status=503 if out_of_reach else 500, headers=headers)
+
+
+def kept_typed(request: HttpRequest) -> str:
+    """Where a form that was sent is found again; empty where it cannot be kept."""
+    match = request.resolver_match
+    keep = getattr(match.func, "keep_typed", None) if match and request.method == "POST" else None
+    try:
+        return str(keep(request, **match.kwargs)) if keep and match else ""
+    except Exception:  # whatever broke the page may break this too
+        return ""
 
 
 def is_out_of_reach(problem: BaseException | None) -> bool:

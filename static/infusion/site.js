@@ -93,4 +93,16 @@
       told.textContent = "The link is now in the address bar.";
     }
   });
+
+  // A part of a page that broke leaves the page as it is, with what is typed in it, and says under which number.
+  document.addEventListener("htmx:responseError", (event) => {
+    const reference = event.detail.xhr.getResponseHeader("X-Reference");
+    if (!reference) return;
+    const notice = document.getElementById("broke") || document.createElement("p");
+    notice.id = "broke";
+    notice.className = "notice bad";
+    notice.setAttribute("role", "alert");
+    notice.textContent = `Something broke on our side, and this part of the page was not brought up to date. What is typed stays. Reference ${reference}`;
+    document.getElementById("main").prepend(notice);
+  });
 })();

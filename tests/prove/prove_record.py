@@ -298,7 +298,7 @@ def test_verifying_is_quick(open_clinic: House, prove: Prove) -> None:
     """The events of a clinic at work with the rows they took, many times over."""
     many = size(200, 30_000)
     sample = list(AuditEvent.objects.order_by("sequence"))
-    rows = {each.sequence: list(AuditChange.objects.filter(event=each.sequence)) for each in sample}
+    rows = {each.sequence: list(AuditChange.objects.filter(event=each.sequence).order_by("pk")) for each in sample}
     head = AuditHead.objects.get(pk=AuditHead.WRITES)
     events, changes = [], []
     for number in range(many):

@@ -6,9 +6,10 @@ import pytest
 from django.conf import settings
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
-from django.views.defaults import bad_request, server_error
+from django.views.defaults import bad_request
 
 from infusion.models import User
+from infusion.views.errors import server_error
 
 UNKIND = ("invalid", "please", "sorry", "required", "forbidden", "unauthorized")
 
