@@ -22,7 +22,7 @@ from django.urls import reverse
 from infusion.views import home
 from tests.prove.conftest import Prove
 from tests.prove.hostile import HOSTILE, Asked, Fuzzer
-from tests.prove.table import size
+from tests.prove.table import share, size
 from tests.rules import naive
 from tests.rules.random_encounters import encounters
 from tests.rules.test_against_naive import difference
@@ -142,12 +142,12 @@ def test_no_request_ends_in_a_server_error(
     statuses, errors, slowest, most = ask_all(fuzzer, clients, count, watch)
     written = ", ".join(f"{number} x {status}" for status, number in sorted(statuses.items()))
     prove(
-        "R19", "0 x 5xx in 50,000 requests over all routes and roles",
+        "R19", "0 x 5xx in 50,000 requests over all routes and roles, the worst reply within 1 s",
         f"{sum(number for status, number in statuses.items() if status >= 500)} x 5xx in {count:,} requests "
         f"({written}; {len(fuzzer.addresses)} addresses, seed {seed}; "
         f"slowest {slowest:.2f} s, 99% under {most:.2f} s of "
         "processor time)" + "".join(f"; {what}: {request}" for what, request in list(errors.items())[:5]),
-        not errors,
+        not errors and (slowest <= SLOWEST_SECONDS or not share()),
     )  # fmt: skip
     assert 200 in statuses
     assert 302 in statuses

@@ -21,6 +21,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from infusion import time_entry
 from infusion.amount_entry import read_amount
 from infusion.exchange.charge_csv import defused, restored
 from infusion.spreadsheet import safe_cell, spreadsheet_bytes
@@ -172,11 +173,11 @@ def half_read() -> list[str]:
                 whole = {typed.replace(letter, each) for each in (same, digit) if each} | {typed.replace(letter, "")}
                 if not any(read_time(each) == found for each in whole):
                     wrong.append(f"{typed!a} as {found}")
-                elif typed.replace(letter, "") != typed and digit and read_time(typed.replace(letter, "")) == found:
+                elif digit and found != read_time(typed.replace(letter, digit)):
                     wrong.append(f"{typed!a} without its {digit}")
         for typed in (f"1{letter}0", f"{letter}5", f"3{letter}"):
             value = read_amount(typed, "Dose")
-            if isinstance(value, Decimal) and digit and str(value) != typed.replace(letter, digit):
+            if isinstance(value, Decimal) and digit and value != Decimal(typed.replace(letter, digit)):
                 wrong.append(f"amount {typed!a} as {value}")
         typed, meant = (read_date(f"3/1{each}/2026", DAY) for each in (letter, digit))
         if isinstance(typed, date) and digit and typed != meant:
@@ -192,6 +193,14 @@ def test_strange_letters_are_read_whole_or_refused(prove: Prove) -> None:
         "R23", "300 of 300 strange entries read whole or refused",
         f"{number - len(wrong):,} of {number:,}" + "".join(f"; {each}" for each in wrong[:4]), not wrong,
     )  # fmt: skip
+
+
+def test_a_letter_that_is_dropped_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drops(text: str) -> str:
+        return "".join(letter for letter in text if letter.isascii()).strip()
+
+    monkeypatch.setattr(time_entry, "plain_text", drops)
+    assert any("without its" in each or " as " in each for each in half_read())
 
 
 # R24 ------------------------------------------------------------------------------------------------------------------
