@@ -66,9 +66,9 @@ ux: setup chromium
 screenshots: setup chromium
 	@$(BIN)/pytest -o python_files='pictures_*.py' tests/ux
 
-# Every branch of the rules, or it fails.
+# Every branch of the rules and of the access rules, or it fails.
 coverage: setup
-	@$(BIN)/pytest $(PYTEST) tests/rules --cov --cov-report=term-missing
+	@$(BIN)/pytest $(PYTEST) tests/rules tests/web/test_roles.py --cov --cov-report=term-missing
 
 # libatomic1 is what the browser driver's own runtime asks of a bare Debian.
 chromium: setup
