@@ -158,3 +158,26 @@ def test_guessing_is_slowed_down(client: Client, nurse: User, password: str, set
     cache.clear()
     client.post(SIGN_IN, {"login": "nurse", "password": password})
     assert "_auth_user_id" in client.session
+
+
+def test_what_happens_at_the_door_is_on_the_record(client: Client, nurse: User, password: str) -> None:
+    """A name that nobody has is not written down: it may be a password in the wrong field."""
+    for login, typed in (("nurse", "wrong-secret"), ("hunter2-secret", "x"), ("nurse", password)):
+        client.post(SIGN_IN, {"login": login, "password": typed})
+    client.post("/accounts/logout/")
+    told = [(event.action, event.by_name, event.subject_id) for event in AuditEvent.objects.all()]
+    assert told == [
+        ("sign_in.refused", "", str(nurse.pk)), ("sign_in.refused", "", ""),
+        ("sign_in.in", "nurse", str(nurse.pk)), ("sign_in.out", "nurse", str(nurse.pk)),
+    ]  # fmt: skip
+    assert not [event for event in AuditEvent.objects.all() if "secret" in event.content()]
+
+
+def test_attempts_beyond_the_limit_leave_one_row(client: Client, nurse: User, settings: Settings) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "told"}}
+    cache.clear()
+    for _ in range(9):
+        client.post(SIGN_IN, {"login": "nurse", "password": "wrong"})
+    limits = [event.after and event.after.get("limit") for event in AuditEvent.objects.all()]
+    assert limits == [None] * 5 + [True]
+    cache.clear()
