@@ -155,13 +155,13 @@ def test_stopped_between_the_tables_and_their_record(
         pytest.skip("of the full proof")
     if not ours:
         monkeypatch.setattr(migrate, "RecordedWithin", MigrationExecutor)
-    number = 1 + deferred()
+    number = 1 + deferred(tmp_path)
     with empty(tmp_path):
         assert killed(Killer(number, RECORDED), migrating)
         assert migrated_again() == ours
 
 
-def deferred() -> int:
+def deferred(folder: Path) -> int:
     """How many migrations are recorded before the first whose indexes wait for the end of its transaction."""
     recorded: list[bool] = []
     of_django = MigrationRecorder.record_applied
@@ -173,7 +173,7 @@ def deferred() -> int:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(MigrationRecorder, "record_applied", watched)
         patched.setattr(migrate, "RecordedWithin", MigrationExecutor)
-        with empty(Path("/tmp")):
+        with empty(folder):
             migrating()
     return recorded.index(False)
 
