@@ -16,6 +16,7 @@ import functools
 import inspect
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -114,13 +115,24 @@ class Loop(Chosen):
             self.through[path] = {line: set(names) - {""} for line, names in told.items()}
 
     def tests_for(self, mutant: Mutant) -> list[str]:
-        """The tests that run its lines; of what ran before any test, all of them. Likely finders first, then quick."""
+        """The tests that run its lines, or those that read what it makes. Likely finders first, then quick ones."""
         lines = self.through[mutant.path]
         names = set().union(*(lines.get(each, set()) for each in range(mutant.lines[0], mutant.lines[1] + 1)))
-        if not names or not in_a_function(mutant):
-            names = set(self.items)
+        if not in_a_function(mutant):
+            names = self.readers_of(made_by(mutant))
         near = self.finders_within[mutant.path, mutant.within]
-        return sorted(names, key=lambda each: (-near[each], -self.finders[each], self.seconds[each]))
+        return sorted(names or self.items, key=lambda each: (-near[each], -self.finders[each], self.seconds[each]))
+
+    def readers_of(self, made: set[str]) -> set[str]:
+        """The tests that run a line with one of these names in it."""
+        word = re.compile(rf"\b(?:{'|'.join(sorted(made))})\b") if made else re.compile("(?!)")
+        return {
+            test
+            for path, lines in self.through.items()
+            for number, line in enumerate(source_of(path).splitlines(), 1)
+            if word.search(line)
+            for test in lines.get(number, ())
+        }
 
     # One mutant -----------------------------------------------------------------------------------------------------
 
@@ -194,6 +206,18 @@ def module_name(mutant: Mutant) -> str:
 
 def in_a_function(mutant: Mutant) -> bool:
     return mutant.within != "" and not mutant.within.rpartition(".")[2][:1].isupper()
+
+
+def made_by(mutant: Mutant) -> set[str]:
+    """The names at the top of a module that a change there reaches, through other names made from them."""
+    made: set[str] = set()
+    for statement in ast.parse(source_of(mutant.path)).body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            read = {each.id for each in ast.walk(statement) if isinstance(each, ast.Name)}
+            if statement.lineno == mutant.lines[0] or made & read:
+                targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+                made |= {each.id for one in targets for each in ast.walk(one) if isinstance(each, ast.Name)}
+    return made
 
 
 def is_made_early(mutant: Mutant) -> bool:

@@ -35,7 +35,7 @@ from infusion.views import chairs as chair_views
 from tests.prove.conftest import Prove
 from tests.prove.second_clock import CHANGING, HALVES, STEADY, changes, second_reading, spellings, wall_clock
 from tests.prove.table import size
-from tests.rules.shorthand import encounter, infused, services
+from tests.rules.shorthand import encounter, infused, line_of, read, services
 from tests.web.test_chairs import chairs as chairs
 from tests.web.test_chairs import place as place
 from tests.web.test_chairs import run as run
@@ -135,19 +135,40 @@ def wrong_minutes(night: Night, turns: dict[datetime, str]) -> tuple[int, int, l
     return len(pairs), refused, wrong
 
 
+def wrong_lines(night: Night, turns: dict[datetime, str]) -> tuple[int, list[str]]:
+    """Of every half hour's infusion to the end: how many, and whose line is of other minutes."""
+    zone, all_of_them, wrong = ZoneInfo(night.zone), night.minutes(), []
+    ended, stop = all_of_them[-1]
+    begins = all_of_them[:-30:30]
+    for began, start in begins:
+        first = typed("start", start, zone, turns.get(began, ""), None, False).placed
+        then = first and typed("stop", stop, zone, turns.get(ended, ""), first, stop.date() > start.date()).placed
+        if first is None or then is None or first.moment is None or then.moment is None:
+            wrong.append(f"{night.zone} {start} to {stop}: not to be entered")
+            continue
+        times = {"start": first.moment.isoformat(), "stop": then.moment.isoformat()}
+        record = encounter(infused("J2350", 0, 60) | times, time_zone=night.zone, date_of_service=f"{start:%Y-%m-%d}")
+        minutes = line_of(read(record), "96365").minutes
+        if minutes != (ended - began) // MINUTE:
+            wrong.append(f"{night.zone} {start} to {stop}: a line of {minutes} minutes")
+    return len(begins), wrong
+
+
 @pytest.mark.proves("R15")
 def test_minutes_are_right_when_the_clocks_change(prove: Prove) -> None:
-    pairs = refused = 0
+    pairs = refused = billed = 0
     wrong: list[str] = []
     for night in nights():
         amiss, turns = told_apart(night)
         count, not_taken, different = wrong_minutes(night, turns)
-        wrong += [*amiss, *skipped_but_taken(night), *different]
-        pairs, refused = pairs + count, refused + not_taken
+        number, lines = wrong_lines(night, turns)
+        wrong += [*amiss, *skipped_but_taken(night), *different, *lines]
+        pairs, refused, billed = pairs + count, refused + not_taken, billed + number
     prove(
         "R15",
         "all US zones, every change of 2020-2035, each minute of 3 h around: 0 wrong minutes, 0 impossible to enter",
-        f"{len(wrong)} wrong and {refused} impossible to enter of {pairs:,} infusions on {len(nights())} nights"
+        f"{len(wrong)} wrong and {refused} impossible to enter of {pairs:,} infusions on {len(nights())} nights, "
+        f"{billed:,} of them to their lines"
         + "".join(f"; {each}" for each in wrong[:3]),
         not wrong and not refused,
     )  # fmt: skip

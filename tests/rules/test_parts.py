@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from infusion.services.clock import instant, length, merged, running_periods, without
+from infusion.services.clock import instant, length, merged, on_one_day, running_periods, without
+from infusion.services.days import instant_after
 from infusion.services.drug import smallest_total
 from infusion.services.facts import Administration, Pause
 from infusion.services.reference import DATA, load_reference, shipped_reference
@@ -51,6 +52,8 @@ def periods(*pairs: tuple[int, int]) -> list[tuple[datetime, datetime]]:
         ([(0, 30), (5, 10)], [(0, 30)]),
         ([(0, 10), (11, 20)], [(0, 10), (11, 20)]),
         ([(10, 10), (20, 15)], []),
+        ([(10, 10), (20, 30)], [(20, 30)]),
+        ([(5, 20), (0, 10), (15, 25)], [(0, 25)]),
     ],
 )
 def test_union_of_periods(given: list[tuple[int, int]], union: list[tuple[int, int]]) -> None:
@@ -73,6 +76,43 @@ def test_what_is_left_of_an_hour(taken: list[tuple[int, int]], left: list[tuple[
     assert length(without(periods((0, 60)), periods(*taken))) == sum(
         (timedelta(minutes=stop - start) for start, stop in left), timedelta(0)
     )
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "minute"), [(0, 0), (9, 9), (10, 20), (11, 21), (14, 24), (15, 40), (20, 45), (25, 60), (29, 64)]
+)
+def test_the_instant_after_so_much_running(elapsed: int, minute: int) -> None:
+    running = periods((0, 10), (20, 25), (40, 50), (60, 65))
+    assert instant_after(running, timedelta(minutes=elapsed)) == at(minute)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "lies_there"),
+    [
+        (datetime(2026, 3, 10, 0, 0), datetime(2026, 3, 11, 0, 0), True),  # it stops with the day
+        (datetime(2026, 3, 10, 0, 0), datetime(2026, 3, 11, 0, 1), False),
+        (datetime(2026, 3, 9, 23, 59), datetime(2026, 3, 10, 9, 0), False),
+        (datetime(2026, 3, 9, 8, 0), datetime(2026, 3, 9, 9, 0), False),
+        (datetime(2026, 3, 10, 9, 0), None, True),
+        (datetime(2026, 3, 9, 9, 0), None, False),
+    ],
+)
+def test_what_lies_on_one_day(start: datetime, stop: datetime | None, lies_there: bool) -> None:
+    given = (start.replace(tzinfo=NEW_YORK), stop and stop.replace(tzinfo=NEW_YORK))
+    assert on_one_day(*given, date(2026, 3, 10), NEW_YORK) is lies_there
+
+
+def test_a_day_with_two_clocks_is_not_one_day() -> None:
+    night, later = (datetime(2026, 3, 8, hour, tzinfo=NEW_YORK) for hour in (1, 4))
+    assert not on_one_day(night, later, date(2026, 3, 8), NEW_YORK)
+    assert on_one_day(night, night + timedelta(minutes=30), date(2026, 3, 8), NEW_YORK)
+
+
+def test_a_pause_is_no_running_time_and_one_that_has_not_ended_takes_nothing_away() -> None:
+    nine, half_past, ten, eleven = (datetime(2026, 3, 10, 9) + timedelta(minutes=each) for each in (0, 30, 60, 120))
+    paused = (Pause(start=half_past, stop=ten), Pause(start=ten), Pause(stop=half_past))
+    given = Administration(id="a1", route="iv_infusion", start=nine, stop=eleven, pauses=paused)
+    assert [(stop - start) // timedelta(minutes=1) for start, stop in running_periods(given, NEW_YORK)] == [30, 60]
 
 
 @pytest.mark.parametrize(
