@@ -592,10 +592,14 @@ class Reading:
     value: Value
     layer: Layer
     source: str = field(init=False, compare=False, repr=False)
+    document: Mapping[str, object] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """The source is the override's own citation, or the key of the baseline's."""
-        object.__setattr__(self, "source", self.layer.source or PARAMETERS[self.name].source)
+        """The source is the override's own citation or the key of the baseline's; the document is what JSON says."""
+        source = self.layer.source or PARAMETERS[self.name].source
+        document = {"value": jsonable(self.value), "from": self.layer.name, "source": source}
+        object.__setattr__(self, "source", source)
+        object.__setattr__(self, "document", document)
 
     @property
     def minutes(self) -> int:

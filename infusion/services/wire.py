@@ -32,7 +32,7 @@ from infusion.services.facts import (
 from infusion.services.lines import Because, ServiceLine, Statement
 from infusion.services.reference import diagnosis_code
 from infusion.services.words import plain
-from payers.policy import DISCARD_REASONS, SETTINGS, PolicyProblem, Reading, inline_layers, jsonable
+from payers.policy import DISCARD_REASONS, SETTINGS, PolicyProblem, Reading, inline_layers
 
 Document = Mapping[str, object]
 Item = TypeVar("Item")
@@ -543,7 +543,7 @@ def _line(line: ServiceLine) -> dict[str, object]:
 def _because(reason: Because) -> dict[str, object]:
     document: dict[str, object] = {"rule": reason.rule, "text": reason.text, "source": reason.source}
     if reason.reading is not None:
-        document |= {"value": jsonable(reason.reading.value), "from": reason.reading.layer.name}
+        document["value"], document["from"] = reason.reading.document["value"], reason.reading.document["from"]
     return document
 
 
@@ -553,18 +553,14 @@ def _policy(statement: Statement) -> dict[str, object]:
     drugs: dict[str, dict[str, object]] = {}
     shown: dict[str, Reading] = {}
     if len({name for name, _ in statement.policy}) == len(statement.policy):
-        return {name: _reading(statement.policy[name, drug]) for name, drug in sorted(statement.policy)}
+        return {name: statement.policy[name, drug].document for name, drug in sorted(statement.policy)}
     widest_first = sorted(statement.policy.items(), key=lambda item: (item[0][0], item[1].layer.scope.width, item[0]))
     for (name, drug), reading in widest_first:
         if name not in shown:
             shown[name] = reading
-            policy[name] = _reading(reading)
+            policy[name] = reading.document
         elif reading.layer is not shown[name].layer:
-            drugs.setdefault(drug, {})[name] = _reading(reading)
+            drugs.setdefault(drug, {})[name] = reading.document
     if drugs:
         policy["drugs"] = drugs
     return policy
-
-
-def _reading(reading: Reading) -> dict[str, object]:
-    return {"value": jsonable(reading.value), "from": reading.layer.name, "source": reading.source}
