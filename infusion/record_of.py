@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -23,8 +24,10 @@ PEOPLE = ("by", "recorded_by", "handed_over_by", "asked_by", "answered_by", "pla
 # How a part of a document is called where its own name says it badly.
 CALLED = {
     "administrations": "drug", "record": "", "entered_at": "entered", "client_id": "form", "ndc": "NDC",
-    "start": "start", "stop": "stop", "entered": "when it was entered",
+    "entered": "when it was entered",
 }  # fmt: skip
+OPAQUE = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SHOWN_OF_OPAQUE = 8
 DONE = {
     "encounter.open": "Opened", "encounter.print": "Opened to print", "encounter.record": "Looked at this record",
     "patient.open": "Opened the patient", "patient.record": "Looked at the patient’s record",
@@ -195,6 +198,8 @@ def _words(path: tuple[str | int, ...], value: Any, zone: ZoneInfo, names: Mappi
     if path[-1] in PEOPLE and isinstance(value, int):
         return names.get(value, f"person {value}")
     text = str(value)
+    if OPAQUE.fullmatch(text):
+        return f"{text[:SHOWN_OF_OPAQUE]}…"
     if len(text) >= 19 and (moment := _moment(text)) is not None:
         local = moment.astimezone(zone) if moment.tzinfo else moment
         return f"{local:%H:%M} on {day_in_words(local.date())}"
