@@ -167,14 +167,14 @@ def over_plain_http(client: Client, routes: list[str]) -> tuple[int, int]:
 def test_nothing_of_a_sign_in_travels_clear(
     values: Callable[[Route], dict[str, object]], tmp_path: Path, prove: Prove, client: Client
 ) -> None:
-    addresses = [route.address(values(route)) for route in routes()]
+    addresses = {route.name: route.address(values(route)) for route in routes()}
     secure = dict.fromkeys(("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"), True)
     named = {"SESSION_COOKIE_NAME": "__Host-sessionid", "CSRF_COOKIE_NAME": "__Host-csrftoken"}
     with override_settings(ALLOWED_HOSTS=["infusion.example"], **secure, **named):
-        clear, leaked = over_plain_http(Client(), addresses)
+        clear, leaked = over_plain_http(Client(), list(addresses.values()))
         set_cookies = {}
         for name in sorted(PUBLIC):
-            reply = Client().get(reverse(name), secure=True, HTTP_HOST="infusion.example")
+            reply = Client().get(addresses[name], secure=True, HTTP_HOST="infusion.example")
             set_cookies.update({(name, each.key): each for each in reply.cookies.values()})
     loose = [each for each in set_cookies.values() if not (each["secure"] and each["httponly"] and each["samesite"])]
     prove(
