@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from infusion.services.administration import further_hours
 from infusion.services.reference import Drug, eleven_digits, shipped_reference
 from payers.policy import PARAMETERS
 from tests.rules.shorthand import (
@@ -711,3 +712,20 @@ def test_amounts_of_one_code_are_pooled() -> None:
         for n in range(2)
     ]  # fmt: skip
     assert claimed(encounter(*halves)) == ["96365 x1", "96366 x1", "J2350 JZ x300"]
+
+
+@pytest.mark.parametrize("included", [0, 60, 120])
+@pytest.mark.parametrize("threshold", [1, 15, 30, 31, 60])
+def test_the_next_and_the_last_unit_are_as_far_as_is_said(included: int, threshold: int) -> None:
+    def units(minutes: int) -> int:
+        return further_hours(minutes, included, threshold).units
+
+    for minutes in range(401):
+        hours = further_hours(minutes, included, threshold)
+        assert units(minutes + hours.next_unit_minutes) == hours.units + 1
+        assert units(minutes + hours.next_unit_minutes - 1) == hours.units
+        if hours.units:
+            assert units(minutes - hours.last_unit_minutes) == hours.units - 1
+            assert units(minutes - hours.last_unit_minutes + 1) == hours.units
+        else:
+            assert hours.last_unit_minutes == 0
