@@ -19,7 +19,8 @@ def together(work: Callable[..., Any], processes: int, *arguments: Any, seconds:
     barrier, told = fork.Barrier(processes), fork.SimpleQueue()
     connections.close_all()
     workers = [
-        fork.Process(target=telling, args=(work, number, barrier, told, *arguments)) for number in range(processes)
+        fork.Process(target=telling, args=(handles(), work, number, barrier, told, *arguments))
+        for number in range(processes)
     ]
     for worker in workers:
         worker.start()
@@ -32,9 +33,11 @@ def together(work: Callable[..., Any], processes: int, *arguments: Any, seconds:
     return found
 
 
-def telling(work: Callable[..., Any], number: int, barrier: Any, told: Any, *arguments: Any) -> None:
+def telling(
+    taken_along: dict[str, Any], work: Callable[..., Any], number: int, barrier: Any, told: Any, *arguments: Any
+) -> None:
     """Runs `work` and tells what it answers, or what stopped it."""
-    forget_inherited_connections()
+    with_connections_of_its_own(taken_along)
     try:
         answer = work(number, barrier, *arguments)
     except BaseException as problem:
@@ -44,16 +47,25 @@ def telling(work: Callable[..., Any], number: int, barrier: Any, told: Any, *arg
     connections.close_all()
 
 
+def handles() -> dict[str, Any]:
+    """Django's handle of each database, for a fork to take along.
+
+    Django keeps one for code under a running event loop and one for code outside. A browser test leaves such a loop
+    behind; a fork has none, and would find another handle than its parent had, with an open connection of the parent.
+    """
+    return {alias: connections[alias] for alias in connections}
+
+
 _inherited: list[Any] = []
 
 
-def forget_inherited_connections() -> None:
-    """Leave the parent's connections alone, so that this process opens its own.
+def with_connections_of_its_own(taken_along: dict[str, Any]) -> None:
+    """In a fork: work with the parent's handles, on connections of its own.
 
-    Django keeps one for code under a running event loop and one for code outside. A browser test before this one has
-    left such a loop in the parent, whose `close_all` closed only the one; a fork has no loop and finds the other open.
-    They are kept, not closed: closing would end the parent's conversation with the database.
+    The parent's are kept and not closed, which would end its conversation with the database.
     """
-    for each in connections.all(initialized_only=True):
+    for each in (*connections.all(initialized_only=True), *taken_along.values()):
         _inherited.append(each.connection)
         each.connection = None
+    for alias, handle in taken_along.items():
+        connections[alias] = handle

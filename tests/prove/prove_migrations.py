@@ -21,7 +21,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from infusion.management.commands import migrate
 from infusion.models import Encounter
 from infusion.operations.archive import end_of_audit
-from tests.processes import forget_inherited_connections, together
+from tests.processes import handles, together, with_connections_of_its_own
 from tests.prove import releases
 from tests.prove.conftest import Prove
 from tests.prove.elsewhere import empty
@@ -94,9 +94,10 @@ class Killer:
 def killed(killer: Killer, work: Callable[[], object]) -> bool:
     """Whether a fork of this process was killed at its work."""
     connection.close()
+    taken_along = handles()
     if (child := os.fork()) == 0:
         try:
-            forget_inherited_connections()
+            with_connections_of_its_own(taken_along)
             with connection.execute_wrapper(killer):
                 work()
         except BaseException:

@@ -18,6 +18,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.http import HttpResponseBase
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from infusion import idle
@@ -279,3 +280,10 @@ def everything() -> dict[str, list[Row]]:
     heads = found[AuditHead._meta.label]
     found[AuditHead._meta.label] = [row for row in heads if row[0] != AuditHead.READINGS]
     return found
+
+
+def questions(captured: CaptureQueriesContext) -> int:
+    """How many questions a page asks of the database, without the five statements that keep its reading."""
+    said = [query["sql"] for query in captured]
+    kept = sum("infusion_reading" in sql or "infusion_audithead" in sql for sql in said)
+    return len(said) - (kept + 2 if kept else 0)  # its own transaction begins and ends

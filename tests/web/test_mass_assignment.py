@@ -27,7 +27,9 @@ NOW = "2026-03-11T15:00:00Z"
 VARIES = {"id", "password", "encounter_id", "administration_id", "object_id", "patient_id", "subject_id"}
 ALL_COLUMNS = re.compile(r"fields\s*=\s*.__all__")
 OF_AN_ENCOUNTER = ("encounter", "review", "approve", "return")
-ANY_ID = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|md5\$\w+\$\w+")
+ANY_ID = re.compile(
+    r"[0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|md5\$\w+\$\w+"
+)
 
 
 def value_of(column: models.Field[Any, Any]) -> str:
