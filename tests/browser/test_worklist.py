@@ -20,7 +20,7 @@ from payers.actions import Departure, publish_override
 from payers.models import Payer
 from tests.ux.keys import Keys
 
-ENCOUNTERS, FEWER = int(os.environ.get("WORKLIST_ENCOUNTERS", "600")), 260
+ENCOUNTERS, FEWER = int(os.environ.get("WORKLIST_ENCOUNTERS", "1200")), 260
 VISITS, MOST_KEYS = 20, 60
 Axe = Callable[[Page], None]
 
