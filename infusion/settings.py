@@ -35,13 +35,22 @@ def demanded(name: str, why: str) -> str:
     return value
 
 
+def bits_of_others(file: str) -> int:
+    """Which rights nobody but the owner of a secret file may have.
+
+    systemd lets the user of a service read a credential by an access list, which shows as the right of the group.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "").strip()
+    return 0o007 if folder and Path(file).resolve().parent == Path(folder).resolve() else 0o077
+
+
 def secret_key() -> str:
     """From the environment, or from a file that only its owner may read."""
     file = os.environ.get("INFUSION_SECRET_KEY_FILE", "").strip()
     if not file:
         return demanded("INFUSION_SECRET_KEY", "It signs sessions; make one with: openssl rand -hex 32.")
     try:
-        if stat.S_IMODE(os.stat(file).st_mode) & 0o077:
+        if stat.S_IMODE(os.stat(file).st_mode) & bits_of_others(file):
             raise ImproperlyConfigured(f"{file} holds the secret key and others may read it. Run: chmod 600 {file}")
         return Path(file).read_text(encoding="utf-8").strip()
     except OSError as problem:

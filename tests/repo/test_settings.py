@@ -45,6 +45,24 @@ def test_production_refuses_a_short_key() -> None:
     assert "INFUSION_SECRET_KEY is shorter than 50 characters" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("mode", "where", "starts"),
+    [(0o440, "", True), (0o444, "", False), (0o440, "deeper", False), (0o440, None, False), (0o400, None, True)],
+)
+def test_a_key_file_is_for_its_owner_and_a_credential_of_systemd_for_whoever_it_lets_in(
+    tmp_path: Path, mode: int, where: str | None, starts: bool
+) -> None:
+    """systemd gives a credential to the service's user by an access list, which shows as the group's right to read."""
+    file = tmp_path / (where or "") / "secret_key"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(COMPLETE["INFUSION_SECRET_KEY"])
+    file.chmod(mode)
+    folder = {} if where is None else {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    result = start(**COMPLETE | {"INFUSION_SECRET_KEY": "", "INFUSION_SECRET_KEY_FILE": str(file)} | folder)
+    assert (result.returncode == 0) is starts, result.stderr
+    assert starts or f"Run: chmod 600 {file}" in result.stderr
+
+
 def test_an_unknown_mode_is_refused() -> None:
     assert "Set it to production, demo or test." in start(**COMPLETE, INFUSION_MODE="debug").stderr
 
