@@ -65,11 +65,14 @@ def record_beside(file: Path) -> Path:
 def record_of(file: Path) -> Record | None:
     """None where the record was not kept beside the file."""
     try:
-        return Record(**json.loads(record_beside(file).read_text(encoding="utf-8")))
+        record = Record(**json.loads(record_beside(file).read_text(encoding="utf-8")))
+        if record.when.tzinfo is None:
+            raise ValueError(record.made_at)
     except FileNotFoundError:
         return None
     except (TypeError, ValueError) as problem:
         raise Unsound(f"{record_beside(file)} is not the record of a backup.") from problem
+    return record
 
 
 def backups_in(folder: Path) -> list[Path]:

@@ -87,12 +87,14 @@ def nearest(folder: Path) -> Path:
 
 
 def backup_is_young() -> str:
-    age = age_of(settings.INFUSION_BACKUPS)
+    remedy = "Run manage.py backup now, and see why the daily one does not."
+    try:
+        age = age_of(settings.INFUSION_BACKUPS)
+    except Unsound as problem:
+        raise Ill(str(problem), f"{remedy} Do not count on the backup beside it.") from problem
     if age is None or age > OLDEST_BACKUP:
         told = "There is no backup" if age is None else f"The last backup is {age // timedelta(hours=1)} hours old"
-        raise Ill(
-            f"{told} in {settings.INFUSION_BACKUPS}.", "Run manage.py backup now, and see why the daily one does not."
-        )
+        raise Ill(f"{told} in {settings.INFUSION_BACKUPS}.", remedy)
     return f"{age // timedelta(hours=1)} hours old"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
@@ -144,6 +145,18 @@ def test_no_backup_at_all_is_told(site: Path) -> None:
     for file in archive.backups_in(site):
         file.unlink()
     assert "There is no backup" in ill()["Backup"]
+
+
+def test_a_damaged_record_of_a_backup_is_told_and_the_rest_looked_at(site: Path) -> None:
+    [file] = archive.backups_in(site)
+    whole = archive.record_beside(file).read_text()
+    undated, without_zone = (re.sub('(?<="made_at": ")[^"]+', text, whole).encode() for text in ("soon", "2026-03-10"))
+    for damage in (b"{", b"{}", b"[1]", b'{"made_at": "\xff"}', undated, without_zone):
+        archive.record_beside(file).write_bytes(damage)
+        found = ill()
+        assert list(found) == ["Backup"], found
+        assert "is not the record of a backup." in found["Backup"]
+        assert "Run manage.py backup now" in found["Backup"]
 
 
 @pytest.mark.parametrize(("uuid", "encrypted"), [("CRYPT-LUKS2-abc", True), ("LVM-abc", False)])
