@@ -18,6 +18,8 @@ from infusion.models import Clinic, Encounter, Patient, User
 from infusion.record_of import MOST_PAGES, Asked, entries, people_of, subjects_of_encounters, subjects_of_patient
 from infusion.selectors import encounter_for, patient_for
 
+FIRST_YEAR, LAST_YEAR = 1900, 2999
+
 
 @require_safe
 @allow(ADMIN)
@@ -72,6 +74,8 @@ def asked_of(request: HttpRequest, people: list[User]) -> tuple[Asked, str, str]
     except ValueError:
         day = None
     problem = "Day: write it as 2026-03-10, or leave it empty for every day." if text and day is None else ""
+    if day is not None and not FIRST_YEAR <= day.year <= LAST_YEAR:
+        day, problem = None, f"Day: choose one from {FIRST_YEAR} to {LAST_YEAR}, or leave it empty for every day."
     number = request.GET.get("page", "")
     number_is_sound = number.isascii() and number.isdigit() and len(number) < 4
     at = min(max(int(number), 1), MOST_PAGES) if number_is_sound else 1

@@ -164,6 +164,16 @@ def test_a_day_is_the_clinics(house: House, as_role: SignIn, monkeypatch: pytest
     assert "Opened to print" not in page(as_role(ADMIN), house, day="2026-03-11")
 
 
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "1899-12-31", "3000-01-01"])
+def test_a_day_that_no_record_can_have_is_told_at_the_field(house: House, as_role: SignIn, day: str) -> None:
+    reply = as_role(ADMIN).get(reverse("encounter-record", args=[house.approved.public_id]), {"day": day})
+    shown = reply.content.decode()
+    assert reply.status_code == 422
+    assert "Day: choose one from 1900 to 2999, or leave it empty for every day." in shown
+    assert f'value="{day}"' in shown
+    assert "Approved it" in shown
+
+
 def test_the_record_has_pages(house: House, as_role: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infusion.record_of.ON_A_PAGE", 2)
     first, client = page(as_role(ADMIN), house), as_role(ADMIN)
