@@ -1,7 +1,7 @@
 """Who saw what names a patient: one row for each page opened or printed, each search, and each file taken out.
 
-A list is no reading of a chart: it names who is there, and what is opened from it is told. Nor is what a timer asks
-for: the page was told when a person opened it. A page is shown even where its reading cannot be kept, because nobody
+A list is no reading of a chart: it names who is there, and what is opened from it is told. Nor is it one that the chair
+page renews itself: it proves by what it was given that it was told when that person opened it. A page is shown even where its reading cannot be kept, because nobody
 beside a patient may lose sight of an infusion to a full disk; the log then says who opened what.
 """
 
@@ -12,11 +12,13 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.core.signing import Signer
+from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.crypto import constant_time_compare
 
 from infusion import audit
-from infusion.idle import is_sent_by_a_timer
+from infusion.idle import BEGAN, is_sent_by_a_timer
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ OPENED = {
     "authorization": ("authorization.open", "authorization"),
     "batch": ("batch.open", "batch"),
 }
+RENEWS_ITSELF = "chair"
+SALT = "infusion.readings"
 TAKEN_OUT = {
     "batch-file": ("batch.export", "batch"),
     "report-file": ("report.export", "report"),
@@ -62,27 +66,41 @@ class EachReadingKept:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         name = request.resolver_match.view_name if request.resolver_match else ""
-        asked_by_a_person = request.method == "GET" and not is_sent_by_a_timer(request)
-        if response.status_code != 200 or not asked_by_a_person or not request.user.is_authenticated:
+        # The chair page shows the same when it comes back with a late time that cannot be kept.
+        shown = (request.method, response.status_code) == ("GET", 200) or (
+            name == RENEWS_ITSELF and (request.method, response.status_code) == ("POST", 422)
+        )
+        if not shown or not request.user.is_authenticated or (name == RENEWS_ITSELF and is_renewal(request)):
             return response
-        if name in OPENED and "HX-Request" not in request.headers:
+        if name in OPENED:
             keep(request, *OPENED[name], {"page": name})
         elif name in TAKEN_OUT:
             take_out(request, response, *TAKEN_OUT[name])
         return response
 
 
+def proof_of_telling(request: HttpRequest) -> str:
+    """Goes out with a page that is told, and comes back with what renews it: of one subject, person and sign-in."""
+    parts = (request.session.get(BEGAN), request.user.pk, _subject_id(request))
+    return Signer(salt=SALT).signature(":".join(map(str, parts)))
+
+
+def is_renewal(request: HttpRequest) -> bool:
+    """Whether a page that was told asks for itself again. A header alone says nothing: anyone can send one."""
+    if request.method != "GET" or not is_sent_by_a_timer(request) or BEGAN not in request.session:
+        return False
+    return constant_time_compare(request.GET.get("told", ""), proof_of_telling(request))
+
+
 def keep(request: HttpRequest, action: str, subject: str, detail: dict[str, Any]) -> None:
     """One row, or a line in the log where none can be written."""
-    match, person = request.resolver_match, request.user
-    chosen = match.kwargs if match else {}
-    subject_id = str(chosen.get("public_id", ""))
+    person, subject_id = request.user, _subject_id(request)
     try:
         audit.record_reading(
             action, by=person, subject=subject, subject_id=subject_id,
             clinic_id=getattr(person, "clinic_id", None), detail=detail,
         )  # fmt: skip
-    except DatabaseError as problem:
+    except Error as problem:
         log.error(
             "A reading was not kept: %s of %s %s by person %s (%s)",
             action, subject, subject_id, person.pk, type(problem).__name__,
@@ -106,6 +124,10 @@ def holding(response: HttpResponse, rows: int) -> HttpResponse:
     """Says of a file that leaves how many things are in it, where its lines do not."""
     response.rows_out = rows  # type: ignore[attr-defined]
     return response
+
+
+def _subject_id(request: HttpRequest) -> str:
+    return str(request.resolver_match.kwargs.get("public_id", "")) if request.resolver_match else ""
 
 
 def _chosen(request: HttpRequest) -> dict[str, str]:

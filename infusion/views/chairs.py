@@ -21,6 +21,7 @@ from infusion.actions import Late, Refused, Stale, begin_order, confirm_dose, ha
 from infusion.chair_board import Board, board_of
 from infusion.models import Clinic, Encounter, Order, Tap, User
 from infusion.premedication import premedication_for
+from infusion.readings import proof_of_telling
 from infusion.selectors import encounter_for
 from infusion.services import facts
 from infusion.time_entry import EntryProblem, TimeOfDay, date_in_words, occurrences, read_time
@@ -149,7 +150,7 @@ def chair(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def live_page(request: HttpRequest, live: Live, entry: LateEntry | None = None, status: int = 200) -> HttpResponse:
-    context = live_context(live, entry)
+    context = {**live_context(live, entry), "told": proof_of_telling(request)}
     if not request.headers.get("X-Idle"):
         board = board_of(live.encounter.clinic, live.now)
         context |= {**board_context(board), "here": str(live.encounter.public_id), "beside": True}

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import logging
+import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import OperationalError, connection
+import time_machine
+from django.db import Error, InterfaceError, OperationalError, connection
 from django.http import HttpResponseBase
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from infusion import readings
 from infusion.audit import Reading, record_reading
 from infusion.chain import check
+from infusion.models import Encounter, User
 from infusion.readings import LISTS, OPENED, TAKEN_OUT
 from infusion.record_of import differences
 from payers.models import PolicyOverride
@@ -73,10 +78,76 @@ def test_a_page_that_is_not_told_is_seen(
     assert untold(as_role(NURSE), NURSE, values, mark) == ["sheet as nurse: 0 rows"]
 
 
-def test_a_timer_a_fragment_and_a_head_are_no_readings(house: House, as_role: SignIn) -> None:
+SENT_BY_SCRIPTS = ({"X-Idle": "1"}, {"HX-Request": "true"}, {"X-Idle": "1", "HX-Request": "true"})
+
+
+@pytest.mark.parametrize("name", ["encounter", "chair", "sheet"])
+@pytest.mark.parametrize("headers", SENT_BY_SCRIPTS)
+def test_no_header_keeps_a_page_from_being_told(
+    house: House, as_role: SignIn, name: str, headers: dict[str, str]
+) -> None:
+    client, address = as_role(NURSE), reverse(name, args=[house.draft.public_id])
+    for count, query in enumerate(("", f"?seen={house.draft.version}", "?seen=0&told=1"), start=1):
+        assert client.get(f"{address}{query}", headers=headers).status_code == 200
+        assert Reading.objects.count() == count
+
+
+@pytest.mark.parametrize("headers", SENT_BY_SCRIPTS)
+def test_no_header_keeps_a_file_from_being_told(
+    values: Values, as_role: SignIn, rules: dict[str, PolicyOverride], headers: dict[str, str]
+) -> None:
+    [route] = [each for each in routes() if each.name == "batch-file"]
+    body_of(as_role(ADMIN).get(route.address(values(route)), headers=headers))
+    assert Reading.objects.count() == 1
+
+
+def renewed(client: Client, page: HttpResponseBase, **headers: str) -> HttpResponseBase:
+    """What the chair page asks for by itself."""
+    [address] = re.findall(r'hx-get="(/encounters/[^"]+)"', body_of(page).decode())
+    return client.get(html.unescape(address), headers=headers or {"X-Idle": "1", "HX-Request": "true"})
+
+
+def test_a_chair_page_is_told_once_however_long_it_renews_itself(house: House, as_role: SignIn) -> None:
+    client, address = as_role(NURSE), reverse("chair", args=[house.draft.public_id])
+    page = client.get(address)
+    Encounter.objects.filter(pk=house.draft.pk).update(version=house.draft.version + 1)
+    whole = renewed(client, page)
+    same = renewed(client, whole)
+    assert (whole.status_code, same.status_code) == (200, 200)
+    assert "HX-Retarget" not in whole.headers
+    assert same.headers["HX-Retarget"] == "#so-far"
+    assert Reading.objects.count() == 1
+    renewed(client, page, **{"X-Other": "1"})
+    assert Reading.objects.count() == 2, "asked for by a person"
+
+
+def test_what_renews_one_page_of_one_sign_in_opens_no_other(
+    house: House, as_role: SignIn, person: Callable[..., User]
+) -> None:
+    client, address = as_role(NURSE), reverse("chair", args=[house.draft.public_id])
+    page = body_of(client.get(address)).decode()
+    [query] = re.findall(r'hx-get="/encounters/[^"?]+(\?seen=[^"]+)"', page)
+    timer = {"X-Idle": "1"}
+    other = reverse("chair", args=[house.approved.public_id])
+    colleague = Client()
+    colleague.force_login(person("colleague", NURSE, house.clinic))
+    with time_machine.travel(timezone.now() + timedelta(seconds=1)):
+        later = as_role(NURSE)
+    for count, (who, where) in enumerate(((client, other), (colleague, address), (later, address)), start=2):
+        assert who.get(where + html.unescape(query), headers=timer).status_code == 200
+        assert Reading.objects.count() == count
+
+
+def test_a_late_time_that_comes_back_is_told_and_renews_itself(house: House, as_role: SignIn) -> None:
+    client, address = as_role(NURSE), reverse("chair", args=[house.draft.public_id])
+    page = client.post(address, {"act": "late"})
+    assert page.status_code == 422
+    assert renewed(client, page).status_code == 200
+    assert [row.detail for row in Reading.objects.all()] == [{"page": "chair"}]
+
+
+def test_a_head_and_what_is_not_there_are_no_readings(house: House, as_role: SignIn) -> None:
     client, address = as_role(NURSE), reverse("encounter", args=[house.draft.public_id])
-    client.get(address, headers={"X-Idle": "1"})
-    client.get(address, headers={"HX-Request": "true"})
     client.head(address)
     client.get(reverse("encounter", args=[house.clinic.people.first().public_id]))  # type: ignore[union-attr]
     assert not Reading.objects.exists()
@@ -111,12 +182,13 @@ def test_a_file_is_told_with_filter_count_and_checksum(
     assert row.detail["count"] == (1 if name == "batch-file" else lines)
 
 
+@pytest.mark.parametrize("problem", [OperationalError, InterfaceError])
 def test_a_page_is_shown_where_its_reading_cannot_be_kept_and_the_log_has_it(
-    house: House, as_role: SignIn, caplog: pytest.LogCaptureFixture
+    house: House, as_role: SignIn, caplog: pytest.LogCaptureFixture, problem: type[Error]
 ) -> None:
     def full(execute: Callable[..., object], sql: str, *rest: object) -> object:
         if "infusion_reading" in sql:
-            raise OperationalError("database or disk is full, Zzcanary")
+            raise problem("database or disk is full, Zzcanary")
         return execute(sql, *rest)
 
     with caplog.at_level(logging.ERROR), connection.execute_wrapper(full):
