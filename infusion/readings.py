@@ -1,8 +1,9 @@
 """Who saw what names a patient: one row for each page opened or printed, each search, and each file taken out.
 
-A list is no reading of a chart: it names who is there, and what is opened from it is told. Nor is it one that the chair
-page renews itself: it proves by what it was given that it was told when that person opened it. A page is shown even where its reading cannot be kept, because nobody
-beside a patient may lose sight of an infusion to a full disk; the log then says who opened what.
+A list is no reading of a chart: it names who is there, and what is opened from it is told. Nor is it one when the chair
+page renews itself: it brings back a proof that it was told when that person opened it. A page is shown even where its
+reading cannot be kept, because nobody beside a patient may lose sight of an infusion to a full disk; the log then says
+who opened what.
 """
 
 from __future__ import annotations
