@@ -85,7 +85,8 @@ class PasswordAgain(ReauthenticateForm):
 
 
 def spent_key(user: Any, code: str) -> str:
-    return f"infusion.code:{user.pk}:{normalize_user_code(code)}"
+    """The same however the code is written: cut only when what does not count has gone."""
+    return f"infusion.code:{user.pk}:{normalize_user_code(code)[:40]}"
 
 
 class CountsOnce(Form):
@@ -94,7 +95,7 @@ class CountsOnce(Form):
     user: Any
 
     def clean_code(self) -> str:
-        key = spent_key(self.user, self.cleaned_data["code"][:40])
+        key = spent_key(self.user, self.cleaned_data["code"])
         spent = bool(cache.get(key))
         code: str = "" if spent else super().clean_code()  # type: ignore[misc]
         kind = getattr(getattr(self, "authenticator", None), "type", Authenticator.Type.TOTP)

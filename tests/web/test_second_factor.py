@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
@@ -102,6 +103,16 @@ def test_a_code_counts_once(biller: User, enter: Any, shared_cache: None) -> Non
         assert not signed_in(second), typed
     enter(biller, code_of(secret, 1), second)
     assert signed_in(second), "the next one does"
+
+
+def test_a_code_counts_once_however_it_is_written(biller: User, enter: Any, shared_cache: None) -> None:
+    secret, now = with_app(biller), (int(time.time()) // 30 + 1) * 30
+    for seconds, opens in ((1, True), (40, False)):
+        with time_machine.travel(now + seconds, tick=False):
+            code = code_of(secret, 1 if opens else 0)
+            client = Client()
+            enter(biller, f"{code[:1]}{'-' * 40}{code[1:]}" if opens else code, client)
+            assert signed_in(client) == opens
 
 
 def test_a_recovery_code_counts_once_and_is_told(biller: User, enter: Any) -> None:
