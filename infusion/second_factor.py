@@ -12,6 +12,7 @@ from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authentication_failed, authenticator_used
+from allauth.mfa.totp.internal.auth import generate_totp_secret
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.contrib import messages
@@ -47,11 +48,11 @@ class Factors(DefaultMFAAdapter):
         return keys().encrypt(text.encode()).decode()
 
     def decrypt(self, encrypted_text: str) -> str:
-        """A secret of a key that is gone fits no code, and its owner sets up a new one."""
+        """A secret of a key that is gone fits no code that anybody could work out, and its owner sets up a new one."""
         try:
             return keys().decrypt(encrypted_text).decode()
         except InvalidToken:
-            return base64.b32encode(hashlib.sha256(encrypted_text.encode()).digest()[:20]).decode()
+            return generate_totp_secret()
 
     def generate_authenticator_name(self, user: Any, type: str) -> str:
         return f"Passkey {Authenticator.objects.filter(user_id=user.pk, type=type).count() + 1}"

@@ -240,6 +240,15 @@ def test_a_secret_of_a_lost_key_fits_no_code(biller: User, enter: Any, client: C
     assert not signed_in(client)
 
 
+def test_a_copy_of_the_database_does_not_give_away_what_a_lost_key_left(biller: User, settings: Settings) -> None:
+    with_app(biller)
+    settings.SECRET_KEY = "another" * 10
+    stored = Authenticator.objects.get().data["secret"]
+    first, second = Factors().decrypt(stored), Factors().decrypt(stored)
+    assert first != second
+    assert format_hotp_value(hotp_value(first, 1)).isdigit(), "it is a secret like any other"
+
+
 # An admin resets it ---------------------------------------------------------------------------------------------------
 
 
