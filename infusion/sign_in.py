@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from allauth.account import app_settings as account_settings
 from allauth.account.adapter import DefaultAccountAdapter
@@ -83,15 +83,11 @@ class Accounts(DefaultAccountAdapter):
 
     # Limits ----------------------------------------------------------------------------------------------------------
 
-    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        """One key for a name, whichever host name the site is called by."""
-        return str(credentials.get("username", "")).strip().lower()
-
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        name = self._get_login_attempts_cache_key(request, **credentials)
+        name = name_in(credentials)
         browser = browser_of(request)
         own = knows(browser, name)
-        key = f"{name}@{browser}" if own else name
+        key = key_of(name, browser if own else None)
         usage = ratelimit.consume(request, app="allauth.account", action="login_failed", key=key)
         if usage and not own:
             from_address = ratelimit.consume(request, app="allauth.account", action="login_failed_from_address")
@@ -111,7 +107,7 @@ class Accounts(DefaultAccountAdapter):
         self._rollback_login_failed_rl_usage()
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        self.tell_refused(request, self._get_login_attempts_cache_key(request, **credentials))
+        self.tell_refused(request, name_in(credentials))
 
     def tell_refused(self, request: HttpRequest, name: str, **more: Any) -> None:
         """A name that nobody has is not written down: people type passwords there."""
@@ -148,6 +144,19 @@ class Accounts(DefaultAccountAdapter):
         methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
         words = {reverse(name): told for name, told in WORDS.items()}
         return [{**each, "description": words[each["url"]]} for each in methods]
+
+
+def name_in(credentials: dict[str, Any]) -> str:
+    return str(credentials.get("username", "")).strip()
+
+
+def key_of(name: str, browser: UUID | None) -> str:
+    """What the tries for a name are counted under, in a browser of the person's own or anywhere else.
+
+    The words before it keep it apart from the keys of the package, which counts codes under the same action.
+    """
+    letters = name.lower()
+    return f"browser:{browser}:name:{letters}" if browser else f"name:{letters}"
 
 
 def signed_in_just_now(request: HttpRequest) -> bool:

@@ -115,6 +115,14 @@ def test_a_code_counts_once_however_it_is_written(biller: User, enter: Any, shar
             assert signed_in(client) == opens
 
 
+def test_a_stranger_cannot_use_up_the_tries_for_codes(biller: User, enter: Any, shared_cache: None) -> None:
+    secret, own = with_app(biller), Client()
+    for _ in range(6):
+        Client().post(SIGN_IN, {"login": f"mfa-auth-user-{biller.pk}", "password": "wrong"})
+    enter(biller, code_of(secret), own)
+    assert signed_in(own)
+
+
 def test_a_recovery_code_counts_once_and_is_told(biller: User, enter: Any) -> None:
     with_app(biller)
     code, other = RecoveryCodes.activate(biller).get_unused_codes()[:2]
