@@ -153,9 +153,10 @@ def name_in(credentials: dict[str, Any]) -> str:
 def key_of(name: str, browser: UUID | None) -> str:
     """What the tries for a name are counted under, in a browser of the person's own or anywhere else.
 
+    Letters that are one as capitals are one to the database, so they are one here.
     The words before it keep it apart from the keys of the package, which counts codes under the same action.
     """
-    letters = name.lower()
+    letters = name.upper().lower()
     return f"browser:{browser}:name:{letters}" if browser else f"name:{letters}"
 
 

@@ -160,6 +160,21 @@ def test_guessing_is_slowed_down(client: Client, nurse: User, password: str, set
     assert "_auth_user_id" in client.session
 
 
+@pytest.mark.parametrize("page", [SIGN_IN, "/accounts/emergency/"])
+def test_other_letters_for_a_name_give_no_further_tries(
+    page: str, client: Client, admin_user: User, settings: Settings
+) -> None:
+    """A database may take a dotless i and a long s for the letters that they become as capitals."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "letters"}}
+    cache.clear()
+    new = {"code": "wrong", "password1": "four plain words here", "password2": "four plain words here"}
+    for login in ("admin", "ADMIN", "adm\u0131n", "ADM\u0131N", " Admin"):
+        client.post(page, {"login": login, "username": login, "password": "wrong", **new})
+    reply = client.post(page, {"login": "adm\u0131n", "username": "adm\u0131n", "password": "wrong", **new})
+    assert "Too many attempts" in reply.content.decode()
+    cache.clear()
+
+
 def test_what_happens_at_the_door_is_on_the_record(client: Client, nurse: User, password: str) -> None:
     """A name that nobody has is not written down: it may be a password in the wrong field."""
     for login, typed in (("nurse", "wrong-secret"), ("hunter2-secret", "x"), ("nurse", password)):
