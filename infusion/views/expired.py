@@ -11,7 +11,12 @@ from urllib.parse import urlsplit
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-NEVER_KEPT = ("csrfmiddlewaretoken", "password", "oldpassword", "password1", "password2", "code")
+NEVER_KEPT = frozenset(
+    {
+        "csrfmiddlewaretoken", "password", "oldpassword", "password1", "password2", "old_password", "new_password1",
+        "new_password2", "pin", "again", "code", "credential",
+    }
+)  # fmt: skip
 
 
 def expired(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -29,7 +34,7 @@ def is_from_here(request: HttpRequest) -> bool:
 
 
 def typed(request: HttpRequest) -> list[tuple[str, str]]:
-    """All that was typed, but passwords and codes, which nobody should find on a page."""
+    """All that was typed, but passwords, PINs, codes and passkeys, which nobody should find on a page."""
     return [
         (name, value)
         for name, values in request.POST.lists()

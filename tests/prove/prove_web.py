@@ -319,7 +319,7 @@ def typed_into(form: Form, dice: random.Random) -> dict[str, str]:
     return {
         name: value if name in ("csrfmiddlewaretoken", "act") or dice.random() < 0.3 else dice.choice(words)
         for name, value in form.fields.items()
-        if "password" not in name
+        if name not in expired.NEVER_KEPT
     }
 
 

@@ -1,15 +1,24 @@
 """What is said when a page cannot be shown."""
 
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.forms import PasswordInput
+from django.forms.forms import BaseForm
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.views.defaults import bad_request
 
+import infusion
+import payers
 from infusion.models import User
 from infusion.views.errors import server_error
+from infusion.views.expired import NEVER_KEPT
 
 UNKIND = ("invalid", "please", "sorry", "required", "forbidden", "unauthorized")
 
@@ -42,6 +51,42 @@ def test_an_expired_form(nurse: User) -> None:
     reply = client.post("/accounts/logout/")
     assert reply.status_code == 403
     assert "open for too long" in reply.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("page", "typed"),
+    [
+        ("/accounts/pin/", {"pin": "271828", "again": "271829"}),
+        ("/accounts/you/passkeys/add/", {"credential": "27182"}),
+    ],
+)
+def test_an_expired_form_gives_away_no_secret(page: str, typed: dict[str, str], nurse: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(nurse)
+    reply = client.post(page, {**typed, "name": "Tablet"}, headers={"Origin": "http://testserver"})
+    assert "Tablet" in reply.content.decode(), "what is no secret comes back"
+    assert "2718" not in reply.content.decode()
+
+
+def forms_below(kind: type) -> Iterator[Any]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from forms_below(each)
+
+
+def test_no_form_has_a_secret_that_an_expired_page_would_keep() -> None:
+    for package in (infusion, payers):
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            if ".migrations" not in module.name and not module.name.endswith("wsgi"):
+                import_module(module.name)
+    secrets = {
+        name
+        for form in forms_below(BaseForm)
+        for name, field in getattr(form, "base_fields", {}).items()
+        if isinstance(field.widget, PasswordInput) or name == "credential"
+    }
+    assert {"pin", "again", "password", "oldpassword", "password1", "credential"} <= secrets, "the forms were found"
+    assert not secrets - set(NEVER_KEPT)
 
 
 @pytest.fixture
