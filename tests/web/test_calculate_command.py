@@ -4,8 +4,11 @@ import io
 import json
 import os
 import random
+import select
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +78,26 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         run(tmp_path / "nowhere.jsonl")
     with pytest.raises(CommandError, match="cannot be read: Is a directory"):
         run(tmp_path)
+
+
+@pytest.mark.django_db
+def test_a_file_that_is_not_there_is_told_before_the_first_answer(tmp_path: Path) -> None:
+    good, out = file_of(tmp_path / "good.jsonl", READY), io.StringIO()
+    for missing in (tmp_path / "missing.jsonl", tmp_path):
+        with pytest.raises(CommandError, match=rf"^{missing} cannot be read: .*\. Nothing was calculated\.$"):
+            call_command("calculate", str(good), str(missing), stdout=out)
+    assert out.getvalue() == ""
+
+
+@pytest.mark.django_db
+def test_a_file_that_is_a_pipe_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text(json.dumps(READY) + "\n"))
+    writer.start()
+    status, answers = run(pipe)
+    writer.join()
+    assert (status, [each["id"] for each in answers]) == (0, ["ready"])
 
 
 class Taps:
@@ -260,6 +283,52 @@ def test_a_pipe_is_read_as_far_as_it_is_filled() -> None:
         assert next(parts) == [b"\n"] * 100
         os.close(sink)
         assert list(parts) == [[b"end"]]
+
+
+def test_a_caller_on_a_pipe_gets_each_answer_before_it_writes_the_next_line() -> None:
+    """With standard output buffered as it is for every program that writes into a pipe."""
+    with subprocess.Popen(
+        [sys.executable, "manage.py", "calculate"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        for identity in ("first", "second"):
+            process.stdin.write(json.dumps(READY | {"id": identity}).encode() + b"\n")
+            process.stdin.flush()
+            answered = select.select([process.stdout], [], [], 60)[0]
+            if not answered:
+                process.kill()
+            assert answered
+            assert json.loads(process.stdout.readline())["id"] == identity
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+@pytest.mark.django_db
+def test_a_process_that_dies_ends_it_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "LINES_AT_ONCE", 5)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(command, "_answers", killed)
+    with pytest.raises(CommandError, match=r"ended before it had answered.*memory.*Calculate again") as told:
+        run(file_of(tmp_path / "many.jsonl", *[READY] * 10))
+    assert told.value.returncode == 2
+
+
+def killed(lines: list[bytes]) -> None:
+    """As the kernel ends a process when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_long_lines_are_answered_and_not_kept() -> None:
+    desk = command.Desk({}, shipped_reference())
+    text = json.dumps(READY).encode()
+    short, long = text.ljust(command.LONGEST_KEPT), text.ljust(command.LONGEST_KEPT + 1)
+    told = desk.answers([long, long, long + b"\n"])
+    assert told.text.splitlines() == one_by_one([text] * 3)
+    assert desk.after_the_id.cache_info().currsize == 0
+    desk.answers([short + b"\r\n", short])
+    assert (desk.after_the_id.cache_info().currsize, desk.after_the_id.cache_info().hits) == (1, 1)
 
 
 @pytest.mark.django_db

@@ -13,11 +13,13 @@ import os
 import re
 import select
 import signal
+import stat
 import sys
 from argparse import ArgumentParser
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from functools import lru_cache
 from itertools import islice
@@ -48,6 +50,7 @@ LINES_AT_ONCE = 400
 PIPE_BYTES = 1 << 18
 WAITING_PARTS = 2  # for each process, so that none is ever without work
 SHAPES_KEPT = 8_192
+LONGEST_KEPT = 8_192  # bytes of a line, so that what is kept stays small whatever comes in
 # A line that begins with its id, and the id is written as it would be in the answer.
 WITH_ID = re.compile(rb'\{[ \t]*"id"[ \t]*:[ \t]*("[ !#-\[\]-~]*"|[1-9][0-9]{0,17})(?=[ \t]*,)')
 ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -61,12 +64,22 @@ class Command(BaseCommand):
         parser.add_argument("files", nargs="*", metavar="FILE", help="JSON Lines; standard input when none is given")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        every_line_readable = True
-        with _progress() as progress:
-            for many, answers, readable in answered(_parts(options["files"])):
-                self.stdout.write(answers)
-                every_line_readable &= readable
-                progress.update(many)
+        every_line_readable, done = True, 0
+        _look_for(options["files"])
+        try:
+            with _progress() as progress:
+                for many, answers, readable in answered(_parts(options["files"])):
+                    self.stdout.write(answers)
+                    self.stdout.flush()  # whoever waits for it at the other end of a pipe gets it now
+                    every_line_readable &= readable
+                    done += many
+                    progress.update(many)
+        except BrokenProcessPool as problem:
+            raise CommandError(
+                f"A process ended before it had answered its lines, perhaps because memory ran out. The first {done:,} "
+                "lines were answered. Calculate again, with fewer other programs beside it.",
+                returncode=2,
+            ) from problem
         if not every_line_readable:
             sys.exit(1)
 
@@ -134,8 +147,8 @@ class Answered(NamedTuple):
 class Desk:
     """Answers lines under rules and tables that do not change while it does, so that equal ones are answered once.
 
-    Lines are equal when they are so to the letter but for the id that they begin with. Only encounters are remembered:
-    what is wrong with a line that is none may be told by its column.
+    Lines are equal when they are so to the letter but for the id that they begin with. Only encounters are remembered,
+    since what is wrong with a line that is none may be told by its column; and no long ones.
     """
 
     def __init__(self, known: dict[str, PayerPolicy], reference: Reference) -> None:
@@ -146,8 +159,9 @@ class Desk:
     def answers(self, lines: Sequence[bytes]) -> Answered:
         texts, readable = [], True
         for line in lines:
-            begin = WITH_ID.match(line)
-            rest = begin and self.after_the_id(line[begin.end() :].rstrip(b"\r\n"))
+            text = line.rstrip(b"\r\n")
+            begin = WITH_ID.match(text) if len(text) <= LONGEST_KEPT else None
+            rest = begin and self.after_the_id(text[begin.end() :])
             if begin and rest:
                 texts.append(f'{{"id":{begin[1].decode()}{rest}')
             else:
@@ -220,6 +234,17 @@ def _parts(files: list[str]) -> Iterator[list[bytes]]:
     lines = _lines(files)
     while part := list(islice(lines, LINES_AT_ONCE)):
         yield part
+
+
+def _look_for(files: list[str]) -> None:
+    """Raises CommandError for a file that cannot be read, before anything is answered."""
+    for name in files:
+        try:
+            if stat.S_ISFIFO(os.stat(name).st_mode):
+                continue  # whoever writes into a pipe would take a look for the end of it
+            Path(name).open("rb").close()
+        except OSError as problem:
+            raise CommandError(f"{name} cannot be read: {problem.strerror}. Nothing was calculated.") from None
 
 
 def _lines(files: list[str]) -> Iterator[bytes]:
