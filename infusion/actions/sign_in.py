@@ -135,6 +135,19 @@ def make_emergency_code(*, person: User, reason: str, lasts: timedelta) -> tuple
     return code, row.expires_at
 
 
+def end_ways_in(*, reason: str) -> None:
+    """No emergency code and no PIN counts any more, and no browser is known."""
+    now = timezone.now()
+    KnownBrowser.objects.all().delete()
+    for row in EmergencyCode.objects.filter(used_at=None, expires_at__gt=now).select_related("person"):
+        with transaction.atomic():
+            EmergencyCode.objects.filter(pk=row.pk).update(expires_at=now)
+            tell(
+                "break_glass.end", row.person, by=None, before={"expires_at": row.expires_at.isoformat()},
+                after={"expires_at": now.isoformat()}, reason=reason,
+            )  # fmt: skip
+
+
 def plain(code: str) -> str:
     """A code without its dashes and spaces, in capitals."""
     return "".join(each for each in code.upper() if each.isalnum())

@@ -1,6 +1,7 @@
 """A backup takes the place of the database, once it has been looked at, and what was there is kept aside.
 
-A backup of an earlier version is brought up to this one on the way. Everyone signs in again.
+A backup of an earlier version is brought up to this one on the way. Everyone signs in again by password or passkey: a
+code that was used since, or a PIN that was taken away, would count once more.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
+from infusion.actions.sign_in import end_ways_in
 from infusion.chain import heads
 from infusion.operations.archive import (
     ENDS,
@@ -77,7 +79,7 @@ def is_empty() -> bool:
 
 
 def brought_up(there: BaseDatabaseWrapper, record: Record | None) -> tuple[str, dict[str, int]]:
-    """Look at what was restored, bring it up to this version, and end everyone's sign-in."""
+    """Look at what was restored, bring it up to this version, and end every sign-in and short way in."""
     look_at(there)
     rows = rows_by_table(there)
     if record is not None and rows != record.rows:
@@ -89,8 +91,9 @@ def brought_up(there: BaseDatabaseWrapper, record: Record | None) -> tuple[str, 
     if record is not None and heads() != record.head:
         raise Unsound("Its audit ends elsewhere than its record says.")
     call_command("migrate", verbosity=0)
-    head = heads() if record is not None and record.flaw else end_of_audit()
     Session.objects.all().delete()
+    end_ways_in(reason="A backup was restored.")
+    head = heads() if record is not None and record.flaw else end_of_audit()
     return head, rows
 
 

@@ -22,12 +22,14 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from infusion.actions import Recorded, save_encounter
+from infusion.actions import Recorded, Refused, save_encounter
+from infusion.actions.sign_in import make_emergency_code, remember_browser, use_emergency_code
 from infusion.audit import AuditEvent
-from infusion.models import Clinic, Encounter, User
+from infusion.models import Clinic, EmergencyCode, Encounter, KnownBrowser, User
 from infusion.operations import archive, restoring
 from infusion.operations.archive import Unsound
 from infusion.operations.restoring import Occupied, restore
+from infusion.replay import differences
 from payers.models import Payer
 from tests.processes import together
 from tests.prove.conftest import Prove
@@ -223,6 +225,33 @@ def test_a_restored_site_is_the_one_that_was_backed_up(
         archive.record_beside(file).unlink()
         restore(file, replace=True)  # the audit and the file are looked at without a record too
         assert stored() == before
+
+
+@pytest.mark.both
+def test_a_restored_site_keeps_no_way_in_that_ended_after_the_backup(
+    admin_user: User, nurse: User, clinic: Clinic, tmp_path: Path
+) -> None:
+    """A code that is spent since, or a PIN that was taken away, counts in the backup still."""
+    answer_for_fixtures()
+    make_emergency_code(person=admin_user, reason="Ended by the next", lasts=timedelta(days=300))
+    code, _ = make_emergency_code(person=admin_user, reason="Sealed", lasts=timedelta(days=300))
+    remember_browser(person=nurse, browser=uuid4())
+    file, record = archive.make(tmp_path / "folder")
+    use_emergency_code(username="admin", code=code, password="four plain words here")
+    with empty(tmp_path):
+        out = StringIO()
+        call_command("restore", file, stdout=out)
+        assert "Make new sealed codes with manage.py break_glass." in out.getvalue()
+        assert archive.end_of_audit() in out.getvalue()
+        assert archive.end_of_audit() != record.head
+        with pytest.raises(Refused, match="do not belong together"):
+            use_emergency_code(username="admin", code=code, password="four plain words here")
+        assert not KnownBrowser.objects.exists()
+        [told] = AuditEvent.objects.filter(action="break_glass.end")
+        assert (told.subject_id, told.by) == (str(admin_user.pk), None)
+        assert not EmergencyCode.objects.filter(expires_at__gt=timezone.now()).exists()
+        assert not list(differences())
+        assert EmergencyCode.objects.count() == 2, "the record of each stays"
 
 
 def test_a_closed_backup_opens_with_its_key_alone(clinic: Clinic, tmp_path: Path) -> None:

@@ -42,5 +42,6 @@ class Command(BaseCommand):
         if kept:
             self.stdout.write(f"What was there before is kept as {kept}. Remove it once you no longer need it.")
         self.stdout.write(
-            "Everyone signs in again. Whoever was switched off after this backup can sign in: look at /admin/."
+            "Everyone signs in again. Whoever was switched off after this backup can sign in: look at /admin/.\n"
+            "No emergency code and no PIN counts any more. Make new sealed codes with manage.py break_glass."
         )
