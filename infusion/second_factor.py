@@ -16,6 +16,9 @@ from allauth.mfa.totp.internal.auth import generate_totp_secret
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
@@ -23,15 +26,14 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from infusion.access import ADMIN, BILLING, roles_of
-from infusion.actions.sign_in import tell
+from infusion.actions.sign_in import end_sign_ins, tell
 
 ANSWERED = "second_factor_of"
 WRONG = "Code: this is not the one that counts now. Each code counts once; take the next one that your app shows."
-# What a sign-in without its second factor may open: the pages to set one up or to answer, and the way out.
-SET_UP = {
-    "mfa_index", "mfa_activate_totp", "mfa_add_webauthn", "mfa_view_recovery_codes", "mfa_download_recovery_codes",
-    "mfa_reauthenticate", "mfa_reauthenticate_webauthn", "account_reauthenticate", "account_logout", "session",
-}  # fmt: skip
+# What a sign-in without its second factor may open: the pages that ask for it, and the way out; while its person has
+# none yet, also the pages to set one up.
+ANSWER = {"mfa_index", "mfa_reauthenticate", "mfa_reauthenticate_webauthn", "account_logout", "session"}
+SET_UP = {*ANSWER, "mfa_activate_totp", "mfa_add_webauthn", "account_reauthenticate"}
 
 
 class Factors(DefaultMFAAdapter):
@@ -61,14 +63,19 @@ class Factors(DefaultMFAAdapter):
         return {**super().get_public_key_credential_rp_entity(), "name": settings.MFA_TOTP_ISSUER}
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
-        others = Authenticator.objects.filter(user_id=authenticator.user_id).exclude(pk=authenticator.pk)
-        return not needs_one(authenticator.user) or others.exclude(type=Authenticator.Type.RECOVERY_CODES).exists()
+        others = factors_of(authenticator.user).exclude(pk=authenticator.pk)
+        return not needs_one(authenticator.user) or others.exists()
 
 
 def keys() -> MultiFernet:
     secrets: list[Any] = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     derived = [hashlib.sha256(f"infusion.second_factor {each}".encode()).digest() for each in secrets]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(each)) for each in derived])
+
+
+def factors_of(user: Any) -> QuerySet[Authenticator]:
+    """What a person answers with; recovery codes only stand in for it."""
+    return Authenticator.objects.filter(user_id=user.pk).exclude(type=Authenticator.Type.RECOVERY_CODES)
 
 
 def needs_one(user: Any) -> bool:
@@ -82,9 +89,17 @@ def is_missing(request: HttpRequest) -> bool:
     return user.is_authenticated and request.session.get(ANSWERED) != user.pk and needs_one(user)
 
 
+def is_unanswered(request: HttpRequest) -> bool:
+    """Whether what a sign-in lacks is the answer to a second factor that its person has. The password is none."""
+    return is_missing(request) and factors_of(request.user).exists()
+
+
 def context_of(request: HttpRequest) -> dict[str, object]:
     """Context of every page; looked up only where a page asks for it."""
-    return {"factor_missing": lambda: hasattr(request, "user") and is_missing(request)}
+    return {
+        "factor_missing": lambda: hasattr(request, "user") and is_missing(request),
+        "factor_unanswered": lambda: hasattr(request, "user") and is_unanswered(request),
+    }
 
 
 class AskedFor:
@@ -98,9 +113,9 @@ class AskedFor:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
         name = request.resolver_match.view_name if request.resolver_match else ""
-        if name in SET_UP or not getattr(view, "login_required", True) or not is_missing(request):
+        if name in ANSWER or not getattr(view, "login_required", True) or not is_missing(request):
             return None
-        return redirect("mfa_index")
+        return None if name in SET_UP and not is_unanswered(request) else redirect("mfa_index")
 
 
 def keeps_one(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -108,8 +123,7 @@ def keeps_one(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespon
 
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        found = Authenticator.objects.filter(user=request.user).exclude(type=Authenticator.Type.RECOVERY_CODES)
-        if len(found) == 1 and needs_one(request.user):
+        if factors_of(request.user).count() == 1 and needs_one(request.user):
             messages.warning(request, Factors.error_messages["cannot_delete_authenticator"])
             return redirect(reverse("mfa_index"))
         return view(request, *args, **kwargs)
@@ -127,12 +141,18 @@ def acting() -> Any:
 
 
 @receiver(post_save, sender=Authenticator)
+@transaction.atomic
 def tell_added(sender: object, instance: Authenticator, created: bool, **_: object) -> None:
     if not created:
         return
     person = acting()
     tell("second_factor.add", instance.user, by=person, after={"kind": instance.type})
-    if person == instance.user and instance.type != Authenticator.Type.RECOVERY_CODES:
+    if instance.type == Authenticator.Type.RECOVERY_CODES:
+        return
+    if not factors_of(instance.user).exclude(pk=instance.pk).exists():
+        end_sign_ins(instance.user)  # whoever else knows the password has signed in with no more than that
+    if person == instance.user:
+        update_session_auth_hash(context.request, instance.user)
         answered(context.request, person)
 
 

@@ -29,6 +29,7 @@ from infusion.access import roles_of
 from infusion.actions.sign_in import remember_browser, tell
 from infusion.known_browsers import browser_of, keep_browser, knows
 from infusion.models import User
+from infusion.second_factor import is_unanswered
 
 FULL = ("password", "mfa", "emergency code")
 CHANGE_TOLD = "account/messages/password_changed.txt"
@@ -143,7 +144,8 @@ class Accounts(DefaultAccountAdapter):
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
         methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
         words = {reverse(name): told for name, told in WORDS.items()}
-        return [{**each, "description": words[each["url"]]} for each in methods]
+        shut = {reverse("account_reauthenticate")} if is_unanswered(context.request) else set()
+        return [{**each, "description": words[each["url"]]} for each in methods if each["url"] not in shut]
 
 
 def name_in(credentials: dict[str, Any]) -> str:

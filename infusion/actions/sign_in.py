@@ -96,11 +96,17 @@ def enter_pin(*, browser: UUID | None, public_id: UUID, pin: str) -> KnownBrowse
 # Second factors -------------------------------------------------------------------------------------------------------
 
 
+def end_sign_ins(person: User) -> None:
+    """Every sign-in of a person ends at its next request."""
+    User.objects.filter(pk=person.pk).update(sign_ins_ended=F("sign_ins_ended") + 1)
+    person.refresh_from_db(fields=["sign_ins_ended"])
+
+
 def take_factors_away(person: User) -> list[str]:
     """Delete a person's second factors, and end all their sign-ins."""
     kinds = sorted(Authenticator.objects.filter(user=person).values_list("type", flat=True))
     Authenticator.objects.filter(user=person).delete()
-    User.objects.filter(pk=person.pk).update(sign_ins_ended=F("sign_ins_ended") + 1)
+    end_sign_ins(person)
     return kinds
 
 

@@ -79,7 +79,7 @@ class User(AbstractUser):
     """A person who signs in. Works at one clinic; `credentials` such as RN follow the name on records.
 
     `single_keys` says that single keys work in lists; who speaks to a computer turns them off (WCAG 2.1.4).
-    `sign_ins_ended` counts how often somebody else has ended all sign-ins of this person.
+    `sign_ins_ended` counts how often all sign-ins of this person were ended together, as by a reset or a first factor.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)

@@ -257,6 +257,91 @@ def test_a_copy_of_the_database_does_not_give_away_what_a_lost_key_left(biller: 
     assert format_hotp_value(hotp_value(first, 1)).isdigit(), "it is a secret like any other"
 
 
+# Someone else knows the password --------------------------------------------------------------------------------------
+
+
+def set_up_app(client: Client) -> str:
+    secret = re.search(r'class="secret">(\w+)<', client.get(YOU + "app/").content.decode())
+    assert secret
+    client.post(YOU + "app/", {"code": code_of(secret[1])})
+    return secret[1]
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("username", ["admin", "nurse"])
+def test_the_first_factor_ends_every_other_sign_in(username: str, admin_user: User, nurse: User, enter: Any) -> None:
+    thief, own = Client(), Client()
+    person = User.objects.get(username=username)
+    enter(person, to=thief)
+    enter(person, to=own)
+    set_up_app(own)
+    assert Authenticator.objects.filter(user=person, type=Authenticator.Type.TOTP).exists()
+    assert own.get("/encounters/").status_code == 200, "the sign-in that set it up goes on"
+    assert thief.get(YOU).headers["Location"].startswith(SIGN_IN)
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_further_factor_ends_no_sign_in(biller: User, enter: Any) -> None:
+    own, other = Client(), Client()
+    enter(biller, to=own)
+    secret = set_up_app(own)
+    enter(biller, code_of(secret, 1), other)
+    before = User.objects.get(pk=biller.pk).sign_ins_ended
+    Authenticator.objects.create(user=biller, type=Authenticator.Type.WEBAUTHN, data={"name": "Desk"})
+    assert User.objects.get(pk=biller.pk).sign_ins_ended == before
+    assert other.get("/encounters/").status_code == 200
+
+
+def without_an_answer(client: Client, person: User) -> None:
+    """Signed in by the password, and the factor is there without its answer."""
+    client.force_login(person)
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
+    session["account_authentication_methods_user"] = str(person.pk)
+    session.save()
+
+
+SETS_UP = ("app/", "app/remove/", "passkeys/add/", "recovery-codes/", "recovery-codes/file/", "recovery-codes/new/")
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("kind", ["totp", "webauthn"])
+def test_without_its_answer_a_factor_leaves_only_the_pages_that_ask_for_it(
+    client: Client, admin_user: User, kind: str
+) -> None:
+    if kind == "totp":
+        with_app(admin_user)
+    else:
+        Authenticator.objects.create(user=admin_user, type=kind, data={"name": "Desk", "credential": {}})
+    RecoveryCodes.activate(admin_user)
+    before = Authenticator.objects.count()
+    without_an_answer(client, admin_user)
+    for each in SETS_UP:
+        for method in (client.get, client.post):
+            assert method(YOU + each).headers.get("Location") == YOU, each
+    for address in ("/accounts/again/", "/encounters/", "/people/", "/admin/"):
+        assert client.get(address).headers["Location"].startswith(YOU), address
+    assert Authenticator.objects.count() == before
+    page = client.get(YOU).content.decode().partition("<main")[2]
+    assert "Enter a code" in page
+    assert ("Use a passkey" in page) == (kind == "webauthn")
+    assert "Set up" not in page
+    assert "Show the codes" not in page
+    assert client.post("/accounts/logout/").status_code == 302
+    assert not signed_in(client)
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_answer_opens_the_rest(client: Client, admin_user: User) -> None:
+    secret = with_app(admin_user)
+    without_an_answer(client, admin_user)
+    page = client.get(YOU + "code-again/").content.decode()
+    assert "/accounts/again/" not in page, "the password is no answer"
+    assert client.post(YOU + "code-again/", {"code": code_of(secret)}).headers["Location"] == "/encounters/"
+    assert client.get("/encounters/").status_code == 200
+    assert "Show people" in client.get(YOU).content.decode()
+
+
 # An admin resets it ---------------------------------------------------------------------------------------------------
 
 
