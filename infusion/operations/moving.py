@@ -1,6 +1,7 @@
 """From SQLite to PostgreSQL, with every row under the number it has, and nothing written that was not there.
 
-One transaction: PostgreSQL holds all of it or stays empty. What was moved is read back and compared, table by table.
+The rows go in one transaction, after the tables were made: PostgreSQL holds all rows or, where the move fails, empty
+tables, and is dropped and created before another try. What was moved is read back and compared, table by table.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from django.apps import apps
-from django.core.management import call_command
-from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
+from django.core.management import CommandError, call_command
+from django.db import DEFAULT_DB_ALIAS, Error, connection, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 
@@ -22,6 +24,10 @@ from infusion.operations.elsewhere import instead, sqlite_file
 
 ROWS_AT_ONCE = 2000
 Rows = Iterator[tuple[Any, ...]]
+
+
+class Unfinished(Unsound):
+    """What broke off a move after the tables were made."""
 
 
 def tables() -> list[type[models.Model]]:
@@ -67,7 +73,10 @@ def move(file: Path) -> tuple[dict[str, tuple[int, str]], str]:
     if not file.is_file():
         raise Unsound(f"There is no file {file}.")
     if connection.introspection.table_names():
-        raise Unsound("The PostgreSQL is not empty. Name a new database, so that nothing is mixed.")
+        raise Unsound(
+            "The PostgreSQL is not empty. Name a new database, so that nothing is mixed. If all it holds is the tables "
+            "of a move that failed, drop it and create it again."
+        )
     with instead(sqlite_file(file)) as source:
         look_at(source)
         loader = MigrationLoader(source)
@@ -76,7 +85,18 @@ def move(file: Path) -> tuple[dict[str, tuple[int, str]], str]:
         head = end_of_audit()
         told = {model._meta.db_table: digest_of(model) for model in tables()}
         kept = numbers_of(source)
-    call_command("migrate", verbosity=0)
+    try:
+        call_command("migrate", verbosity=0)
+        return filled(file, told, head, kept), head
+    except (Unsound, CommandError, Error, psycopg.Error, OSError) as problem:
+        raise Unfinished(
+            f"{str(problem).strip().rstrip('.')}. The PostgreSQL has empty tables now. Drop that database, create it "
+            "again and move once more; the SQLite file is as it was."
+        ) from problem
+
+
+def filled(file: Path, told: dict[str, tuple[int, str]], head: str, kept: dict[str, int]) -> dict[str, tuple[int, str]]:
+    """Count and digest of each table, once they are the same as in the file."""
     with transaction.atomic():
         fill(file)
         set_numbers(kept)
@@ -85,7 +105,7 @@ def move(file: Path) -> tuple[dict[str, tuple[int, str]], str]:
             raise Unsound(f"These tables would not be the same: {', '.join(differing)}.")
         if end_of_audit() != head:
             raise Unsound("The audit would end elsewhere.")
-    return there, head
+    return there
 
 
 def fill(file: Path) -> None:

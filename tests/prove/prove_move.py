@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from django.core.management import call_command
-from django.db import Error, connection
+from django.core.management import CommandError, call_command
+from django.db import Error, OperationalError, connection
 
 from infusion.models import Clinic, Encounter, User
 from infusion.operations import moving
@@ -72,11 +74,32 @@ def test_a_move_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 
     with empty(tmp_path):
         monkeypatch.setattr(moving, "copy_table", without_vials)
-        with pytest.raises(Unsound, match="infusion_vial"):
-            move(file)
+        with pytest.raises(
+            CommandError, match=r"^No record was moved\. .*infusion_vial.* Drop that database, create it"
+        ):
+            call_command("move_to_postgres", file)
         assert Encounter.objects.count() == User.objects.count() == 0
-        with pytest.raises(Unsound, match="not empty"):
-            move(file)
+        with pytest.raises(CommandError, match=r"^Nothing was moved\. .*not empty.*drop it and create it"):
+            call_command("move_to_postgres", file)
+        monkeypatch.undo()
+    with empty(tmp_path):
+        call_command("move_to_postgres", file, stdout=StringIO())
+        assert Encounter.objects.exists()
+
+
+@of_postgresql
+@pytest.mark.both
+@pytest.mark.parametrize("problem", [OperationalError("gone"), psycopg.OperationalError("gone"), OSError("gone")])
+def test_a_move_that_breaks_off_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    def broken(*_: object) -> None:
+        raise problem
+
+    a_site(tmp_path / "site.sqlite3", 1)
+    monkeypatch.setattr(moving, "copy_table", broken)
+    with empty(tmp_path), pytest.raises(CommandError, match=r"^No record was moved\. gone\. .*Drop that database"):
+        call_command("move_to_postgres", tmp_path / "site.sqlite3")
 
 
 def test_only_an_empty_postgresql_is_moved_to(tmp_path: Path) -> None:

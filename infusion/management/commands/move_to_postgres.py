@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from infusion.operations.archive import Unsound
-from infusion.operations.moving import move
+from infusion.operations.moving import Unfinished, move
 
 
 class Command(BaseCommand):
@@ -24,6 +24,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             tables, head = move(options["file"])
+        except Unfinished as problem:
+            raise CommandError(f"No record was moved. {problem}") from problem
         except (Unsound, OSError) as problem:
             raise CommandError(f"Nothing was moved. {problem}") from problem
         rows = sum(count for count, _ in tables.values())
