@@ -14,11 +14,12 @@
   let ends = Date.now() + limit;
   let told = Date.now();
   let over = false;
+  let going = false;
 
   const token = () => document.querySelector("[name=csrfmiddlewaretoken]")?.value || "";
 
   const leave = () => {
-    if (over) return;
+    if (over || going) return;
     over = true;
     const form = document.querySelector("#encounter-form [name=client_id]");
     const back = form ? `${location.pathname}?copy=${form.value}` : location.pathname + location.search;
@@ -76,6 +77,15 @@
       say(left);
     }
   };
+
+  // Whoever has pressed a button that leads to another page is led by that page: what was asked for just before may find
+  // that the sign-in has ended with the press.
+  window.addEventListener("submit", (event) => {
+    if (!event.defaultPrevented) going = true;
+  });
+  window.addEventListener("pageshow", () => {
+    going = false;
+  });
 
   document.getElementById("stay").addEventListener("click", () => {
     told = 0;

@@ -18,7 +18,7 @@ from infusion.services.facts import Discard
 from payers.actions import Departure, add_payer, publish_override
 from payers.models import Payer
 
-WIDTHS = (360, 1280)
+WIDTHS = (360,)
 WASTE = {"administered": Decimal(580), "discards": (Discard(amount=Decimal(20), reason="vial_remainder"),)}
 Axe = Callable[[Page], None]
 

