@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -224,4 +225,10 @@ def test_a_clinic_without_a_safeguard_breaks_a_promise(name: str, open_clinic: H
         found = next((why for seed in range(60) if (why := walk(open_clinic, sarah, seed, 80))), "")
         assert broken in found
         seed = int(found.partition("=")[2].partition(",")[0])
-        assert walk(open_clinic, sarah, seed, 80) == found, "the seed does it again"
+        again = walk(open_clinic, sarah, seed, 80)
+    assert without_numbers(again) == without_numbers(found), "the seed does it again"
+
+
+def without_numbers(told: str) -> str:
+    """PostgreSQL gives no number of a row twice, also where the first one was taken back."""
+    return re.sub(r"(?<=[a-z]) \d+'", "'", told)
