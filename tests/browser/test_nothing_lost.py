@@ -106,6 +106,8 @@ def test_saving_leaves_no_copy_behind(signed_in: Any, nurse: User, medicare: Pay
 
 
 def pass_time(page: Page, clock: Any, seconds: int) -> None:
+    """What was typed before reaches the server before: sent later, it would be a touch of that later time."""
+    expect(page.locator(".htmx-request")).to_have_count(0)
     clock.shift(seconds)
     page.clock.fast_forward(seconds * 1000)
 
