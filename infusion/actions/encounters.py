@@ -61,6 +61,7 @@ class Recorded:
 
     `witnesses` are people by administration and place of the discard; without any, those on record stay. `answers` are
     what is written to billing's open questions, by their rows; they are kept with the draft until they are attested.
+    `bought_340b` is None where nothing is said of the price, and then what is stored stays.
     """
 
     patient_reference: str
@@ -75,6 +76,7 @@ class Recorded:
     witnesses: Mapping[tuple[str, int], int] | None = None
     documentation: Mapping[str, str] | None = None
     answers: Mapping[int, str] | None = None
+    bought_340b: bool | None = None
 
 
 @transaction.atomic
@@ -274,6 +276,8 @@ def _fill(encounter: Encounter, by: User, clinic: Clinic, recorded: Recorded) ->
     encounter.diagnoses = list(recorded.facts.diagnoses)
     if recorded.documentation is not None:
         encounter.documentation = {item: text for item, text in recorded.documentation.items() if text}
+    if recorded.bought_340b is not None:
+        encounter.bought_340b = recorded.bought_340b
     visit = recorded.facts.visit or facts.Visit()
     encounter.visit_started_at = _instant(visit.start, clinic)
     encounter.visit_stopped_at = _instant(visit.stop, clinic)
