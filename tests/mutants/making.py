@@ -166,7 +166,7 @@ def changes_of(node: ast.AST, *, decides: bool) -> list[Change]:
         case ast.Constant(value=int(value)):
             return [lambda each: ast.Constant(each.value + 1)]
         case ast.Constant(value=str(value)) if is_code(value):
-            return [lambda each: ast.Constant(each.value + "_")]
+            return [lambda each: ast.Constant(another(each.value))]
         case ast.Call(func=ast.Name(id=name)) if name in OTHER_CALL:
             return [called_otherwise]
         case ast.Expr(value=ast.Call()):
@@ -181,6 +181,11 @@ def changes_of(node: ast.AST, *, decides: bool) -> list[Change]:
 def is_code(text: str) -> bool:
     """A code, a name or a choice, and no words for people."""
     return not any(letter.isspace() for letter in text) and any(letter.isalnum() for letter in text)
+
+
+def another(text: str) -> str:
+    """Another code or name; in a decimal number a further digit, because there an underscore is read over."""
+    return text + ("1" if "." in text and text.replace(".", "").isdigit() else "_")
 
 
 def by_other(place: int, other: type[ast.cmpop]) -> Change:

@@ -82,6 +82,7 @@ def test_every_explained_survivor_is_still_there() -> None:
 def test_each_kind_of_change_is_made() -> None:
     source = """
 N = 31
+CENT = Decimal("0.01")
 def f(a, b=True):
     'words'
     if a:
@@ -91,6 +92,7 @@ def f(a, b=True):
     return a <= b and a not in (min(a, b) + 1, 'J2350', 'for people')
 """
     made = {(each.was, each.now) for each in mutants("x.py", source)}
+    assert ("Decimal('0.01')", "Decimal('0.011')") in made
     assert made >= {("31", "32"), ("True", "False"), ("a", "not a"), ("g(a)", "pass"), ("continue", "break")}
     assert {now for was, now in made if was.startswith("(min")} == {
         "(min(a, b) - 1, 'J2350', 'for people')", "(min(a, b) + 1, 'J2350_', 'for people')",
