@@ -53,7 +53,7 @@ class Given:
     periods: tuple[Period, ...]
     timed: bool
     one_day: bool
-    counted_as_push: bool = False
+    counted_as_push: bool
 
     @property
     def id(self) -> str:

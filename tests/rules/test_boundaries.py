@@ -386,6 +386,14 @@ def test_the_date_of_service_is_the_local_day_of_the_earliest_start() -> None:
     assert str(read(late).date_of_service) == "2026-03-11"
 
 
+def test_what_was_given_at_no_recorded_time_is_dated_by_the_visit_at_home() -> None:
+    visit = {"start": "2026-03-10T23:30", "stop": "2026-03-11T00:30"}
+    document = encounter(injected("J2351"), setting="home", visit=visit)
+    del document["date_of_service"]
+    assert str(read(document).date_of_service) == "2026-03-10"
+    assert errors(document) == []
+
+
 # Days ---------------------------------------------------------------------------------------------------------------
 
 
