@@ -31,7 +31,8 @@ LARGEST_PROFESSIONAL_CHARGE = Decimal("99999.99")
 """What the total of a professional claim has room for [CGSDOLLAR]."""
 FACILITIES = frozenset({"19", "21", "22", "23", "24", "31", "32"})
 """Places where a practitioner reports no infusion: the facility does [REG109]."""
-HOSPITAL_PLACES = frozenset({"19", "22", "23"})
+EMERGENCY_ROOM = "23"
+"""A place of the hospital, but none that a clinic chooses for itself: it is not in the table."""
 NDC_UNITS = frozenset({"ML", "UN", "GR", "ME", "F2"})
 APART = frozenset({"59", "XE", "XS", "XP", "XU"})
 """Modifiers that set two services of one day apart [RAC71]."""
@@ -154,7 +155,7 @@ class _Claim:
         elif setting != "hospital_outpatient" and place in FACILITIES:
             codes = ", ".join(dict.fromkeys(line.code for line in self.lines if line.kind != "drug"))
             self.findings.add("claim.place_facility", codes=codes or "its administration", **words)
-        elif setting == "hospital_outpatient" and place in HOSPITAL_PLACES:
+        elif setting == "hospital_outpatient" and place == EMERGENCY_ROOM:
             return
         elif row is None:
             self.findings.add("claim.place_unknown", **words)

@@ -156,6 +156,27 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
         {"lines": [drug_line(units=601)], "limits": {"J2350": limit(900)}}, "above 600 in the shipped table"),
 }  # fmt: skip
 
+# code: the administration and the field where it is mended; the others are told of the claim as a whole
+WHERE = {
+    **dict.fromkeys(
+        ("claim.authorization_exceeded", "claim.authorization_missing", "claim.authorization_on_file",
+         "claim.diagnosis_not_accepted", "claim.step_therapy"), ("a1", "drug")),
+    **dict.fromkeys(("claim.ndc_malformed", "claim.ndc_missing"), ("a1", "vials")),
+    **dict.fromkeys(
+        ("claim.place_differs", "claim.place_facility", "claim.place_missing", "claim.place_unknown"),
+        ("", "place_of_service")),
+    **dict.fromkeys(
+        ("claim.charge_by_vial", "claim.total_too_high", "claim.unit_charge_too_high"), ("", "charges")),
+    "claim.complex_family": ("a1", ""),
+    "claim.coverage_missing": ("", "coverage"),
+    "claim.diagnosis_missing": ("", "diagnoses"),
+    "claim.diagnosis_not_in_force": ("", "diagnoses.1"),
+    "claim.second_visit": ("a1", ""),
+    "claim.trial_drug_charged": ("a1", "acquired"),
+    "claim.trial_number_malformed": ("", "trial_number"),
+    "claim.units_not_by_milligram": ("a1", "administered"),
+}  # fmt: skip
+
 
 def of_table(code: str) -> Finding:
     arguments = dict(TABLE[code][0])
@@ -186,6 +207,7 @@ def test_no_code_stands_under_two_severities() -> None:
 def test_finding(code: str) -> None:
     finding = of_table(code)
     assert finding.severity is CLAIM_MESSAGES[code][0]
+    assert (finding.administration, finding.field) == WHERE.get(code, ("", ""))
     assert TABLE[code][1] in finding.message
     check_sentence(finding.message)
 
@@ -329,6 +351,24 @@ def test_the_dose_is_within_what_was_authorized(most: str | None, enough: bool) 
     assert found == (["claim.authorization_on_file"] if enough else ["claim.authorization_exceeded"])
 
 
+@pytest.mark.parametrize(("ordered", "given"), [("600", "580"), ("580", "600"), (None, "600")])
+def test_the_dose_is_what_was_ordered_or_what_was_given_if_that_is_more(ordered: str | None, given: str) -> None:
+    dose = sarah()["administrations"][0] | {"ordered": ordered, "administered": given}
+    [finding] = checked(
+        encounter(dose, diagnoses=["G35.A"]), lines=lines_of(), authorizations=(on_file(dose_limit=Decimal(599)),)
+    )
+    assert "PA-7 covers 599 mg of ocrelizumab, and the dose is 600 mg" in finding.message
+
+
+def test_each_drug_is_held_against_its_own_authorization() -> None:
+    document = encounter(infused("J2350", 0, 60), infused("J1745", 60, 120), diagnoses=["G35.A"])
+    held = [on_file(dose_limit=Decimal(300)), on_file(number="PA-8", drug="J1745", dose_limit=Decimal(99))]
+    first, second = checked(document, authorizations=held)
+    assert (first.code, first.administration) == ("claim.authorization_on_file", "a1")
+    assert (second.code, second.administration) == ("claim.authorization_exceeded", "a2")
+    assert "PA-8 covers 99 mg of infliximab, and the dose is 100 mg" in second.message
+
+
 def test_of_several_authorizations_one_is_enough_and_the_largest_is_named() -> None:
     small, large = (on_file(number=f"PA-{size}", dose_limit=Decimal(size)) for size in (300, 500))
     assert "PA-500 covers 500 mg" in checked(authorizations=(small, large))[0].message
@@ -430,6 +470,9 @@ def test_what_the_engine_makes_is_never_doubted() -> None:
     [
         ("50242015001", "20", "ML", False),
         ("50242015001", "0.001", "UN", False),
+        ("50242015001", "1", "GR", False),
+        ("50242015001", "1", "ME", False),
+        ("50242015001", "1", "F2", False),
         ("50242015001", "0", "ML", True),
         ("50242015001", "20", "MG", True),
         ("5024201500", "20", "ML", True),
@@ -556,6 +599,11 @@ def test_a_pair_with_an_earlier_visit_is_told_and_one_with_a_later_is_not() -> N
 def test_two_initial_codes_of_two_visits_are_told_once() -> None:
     edit = (pair("96365", "96374", modifier_allowed=True),)
     assert codes(others=(OtherVisit(units={"96374": 1}, earlier=True),), pairs=edit) == ["claim.second_visit"]
+
+
+def test_a_pair_of_the_earlier_visit_alone_is_not_told_on_this_claim() -> None:
+    before = OtherVisit(units={"96372": 1, "J2351": 920}, earlier=True)
+    assert codes(others=(before,), pairs=(pair("96372", "J2351"),)) == []
 
 
 def test_a_pair_of_codes_that_are_not_here_says_nothing() -> None:
