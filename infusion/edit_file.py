@@ -26,14 +26,13 @@ from datetime import date, timedelta
 from itertools import zip_longest
 from typing import IO
 
-from infusion.fee_file import UnreadableFile
+from infusion.arriving import Arriving, UnreadableFile, lines_of
 
 MUE, NCCI = "mue", "ncci"
 PRACTITIONER, OUTPATIENT = "practitioner", "outpatient"
 MOST_BYTES = 80_000_000
 MOST_ROWS = 3_000_000
 MOST_PROBLEMS = 5
-LONGEST_LINE = 200_000
 HEADING_ROWS = 60
 CODE = re.compile(r"[0-9A-Z][0-9]{3}[0-9A-Z]")
 CARRIED = re.compile(r"96[345][0-9]{2}|9960[12]|[JQ][0-9]{4}|[CS]9[0-9]{3}")
@@ -150,7 +149,11 @@ def read_edit_files(kind: str, claims: str, quarter: str, files: Iterable[IO[byt
     """One table out of its parts. Raises UnreadableFile, with the first rows that cannot be read."""
     table, whole = EditFile(kind), hashlib.sha256()
     for file in files:
-        _read_part(table, claims, days_of(quarter), _Hashed(file, whole))
+        arriving = Arriving(
+            file, whole, MOST_BYTES, "The file is empty. Choose the CSV or the text file of the quarter.",
+            f"The file is larger than {MOST_BYTES // 1_000_000} MB, which no part of a table is.",
+        )  # fmt: skip
+        _read_part(table, claims, days_of(quarter), arriving)
     if table.problems:
         raise UnreadableFile("Nothing of it is loaded. " + " ".join(table.problems[:MOST_PROBLEMS]))
     if not table.rows:
@@ -162,38 +165,7 @@ def read_edit_files(kind: str, claims: str, quarter: str, files: Iterable[IO[byt
     return table
 
 
-class _Hashed(io.RawIOBase):
-    """Hands a file on piece by piece, with its checksum and its size."""
-
-    def __init__(self, file: IO[bytes], whole: hashlib._Hash) -> None:
-        super().__init__()
-        self.file, self.whole, self.size = file, whole, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        piece = self.file.read(len(buffer))
-        if self.size == 0:
-            _refuse_other_kinds(piece)
-        self.size += len(piece)
-        if self.size > MOST_BYTES:
-            raise UnreadableFile(f"The file is larger than {MOST_BYTES // 1_000_000} MB, which no part of a table is.")
-        if b"\x00" in piece:
-            raise UnreadableFile("The file holds a zero byte, so it is not a text. Choose the CSV or the text file.")
-        self.whole.update(piece)
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-
-def _refuse_other_kinds(piece: bytes) -> None:
-    if not piece:
-        raise UnreadableFile("The file is empty. Choose the CSV or the text file of the quarter.")
-    if piece[:2] == b"PK" or piece[:4] == b"\xd0\xcf\x11\xe0":
-        raise UnreadableFile("This is an archive or a workbook. Take the CSV or the text file out of it first.")
-
-
-def _read_part(table: EditFile, claims: str, days: tuple[date, date], file: _Hashed) -> None:
+def _read_part(table: EditFile, claims: str, days: tuple[date, date], file: Arriving) -> None:
     # Codes, days and numbers are plain ASCII; only a rationale, which is not read, could hold anything else.
     text = io.TextIOWrapper(io.BufferedReader(file), "utf-8-sig", "replace", newline="")  # type: ignore[type-var]
     records = _records(text)
@@ -220,16 +192,9 @@ def _is_carried(cells: Sequence[str], code_at: int) -> bool:
     return bool(CARRIED.fullmatch(_code(cells[code_at].strip() if code_at < len(cells) else "")))
 
 
-def _lines(text: io.TextIOWrapper) -> Iterator[str]:
-    while line := text.readline(LONGEST_LINE):
-        if len(line) == LONGEST_LINE:
-            raise UnreadableFile(f"A line is longer than {LONGEST_LINE:,} characters, which no row of a table is.")
-        yield line
-
-
 def _records(text: io.TextIOWrapper) -> Iterator[tuple[int, list[str]]]:
     """The rows, numbered as a spreadsheet numbers them. Tabs or commas: whichever the first row of codes has."""
-    lines = _lines(text)
+    lines = lines_of(text, "row of a table")
     above: list[str] = []
     for line in lines:
         above.append(line)

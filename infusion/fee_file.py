@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from infusion.arriving import UnreadableFile
 from infusion.services.payment import Rate
 
 MOST_BYTES, MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 2_000_000, 20_000, 64, 10_000
@@ -31,10 +32,6 @@ CODE = re.compile(r"[A-Z][0-9]{4}|[0-9]{4}[0-9A-Z]")
 PLAIN = re.compile(r"\$?\s?([0-9]{1,9}(?:\.[0-9]+)?|\.[0-9]+)")
 GROUPED = re.compile(r"\$?\s?([0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?)")
 MOST_DECIMALS = 4
-
-
-class UnreadableFile(ValueError):
-    """Why a file as a whole cannot be read, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What leaves: claims as values, and the formats that write them. No framework, no database, no clock."""
+"""What leaves and what comes in: claims and encounters as values, and the formats. No framework, no database, no clock."""
 
 from collections.abc import Sequence
 

@@ -21,7 +21,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from infusion.access import ADMIN, BILLING, allow, roles_of
 from infusion.actions import FeesInTheWay, NewFees, Refused, load_fees, withdraw_fees
 from infusion.actions.fees import Difference, check_fees, differences, figures_of, judged
-from infusion.fee_file import MOST_BYTES, UnreadableFile, read_fee_file
+from infusion.arriving import UnreadableFile
+from infusion.fee_file import MOST_BYTES, read_fee_file
 from infusion.forms.fees import OWN, FeeFileForm, FeesOnForm
 from infusion.models import Clinic, Fee, FeeSchedule
 from infusion.money import CHARGES, day_before, holds, rate_of, schedules_of

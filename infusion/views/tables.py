@@ -19,8 +19,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from infusion.access import ADMIN, BILLING, allow, roles_of
 from infusion.actions import NewEdits, Refused, load_edits, withdraw_edits
 from infusion.actions.tables import before, changes_of, check_edits, rows_of
+from infusion.arriving import UnreadableFile
 from infusion.edit_file import Changes, EditRow, LimitRow, PairRow, compare, name_of, read_edit_files, value_of
-from infusion.fee_file import UnreadableFile
 from infusion.forms.tables import EditFileForm
 from infusion.models import EditTable
 from infusion.views.review import person

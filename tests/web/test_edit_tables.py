@@ -17,10 +17,10 @@ from django.utils import timezone
 
 from infusion.actions import NewEdits, Refused, load_edits, withdraw_edits
 from infusion.actions.tables import before, rows_of
+from infusion.arriving import UnreadableFile
 from infusion.audit import AuditEvent
 from infusion.claim_review import claim_findings_of
 from infusion.edit_file import LimitRow, PairRow, compare, days_of, quarter_named, read_edit_files, value_of
-from infusion.fee_file import UnreadableFile
 from infusion.models import Approval, EditTable, Encounter, User
 from infusion.selectors import review_of
 from tests.web.access_table import ADMIN, BILLING

@@ -24,8 +24,9 @@ from django.urls import reverse
 
 from infusion.actions import FeesInTheWay, NewFees, Refused, load_fees, withdraw_fees
 from infusion.actions.fees import differences
+from infusion.arriving import UnreadableFile
 from infusion.audit import AuditEvent
-from infusion.fee_file import FeeFile, UnreadableFile, read_dollars, read_fee_file
+from infusion.fee_file import FeeFile, read_dollars, read_fee_file
 from infusion.management import demo_fees
 from infusion.models import Clinic, Fee, FeeSchedule, User
 from infusion.money import charges_for, charges_for_many, expected_of, expected_of_many

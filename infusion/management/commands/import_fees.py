@@ -11,7 +11,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from infusion.actions import FeesInTheWay, NewFees, Refused, load_fees
-from infusion.fee_file import MOST_BYTES, UnreadableFile, read_fee_file
+from infusion.arriving import UnreadableFile
+from infusion.fee_file import MOST_BYTES, read_fee_file
 from infusion.models import Clinic
 from infusion.services.words import counted
 from payers.models import Payer

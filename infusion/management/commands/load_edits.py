@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from infusion.actions import NewEdits, Refused, load_edits
 from infusion.actions.tables import before, changes_of, check_edits
+from infusion.arriving import UnreadableFile
 from infusion.edit_file import EditFile, EditRow, name_of, quarter_named, read_edit_files, value_of
-from infusion.fee_file import UnreadableFile
 from infusion.models import EditTable
 from infusion.services.words import counted
 
