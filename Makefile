@@ -28,7 +28,7 @@ run: setup
 	$(BIN)/python manage.py collectstatic --no-input --verbosity 0; \
 	$(BIN)/python manage.py demo --verbosity 0; \
 	echo "Infusion Units (demo) is at http://127.0.0.1:$(PORT)/ - sign in as nurse, billing, admin or admin2, password infusion-demo"; \
-	exec $(BIN)/gunicorn infusion.wsgi --workers 2 --threads 4 --limit-request-line 8190 --bind 127.0.0.1:$(PORT) --log-level warning
+	exec $(BIN)/gunicorn -c python:infusion.with_worker infusion.wsgi --workers 2 --threads 4 --limit-request-line 8190 --bind 127.0.0.1:$(PORT) --log-level warning
 
 # The tests run even where lint finds something, so that one run tells everything.
 test: setup chromium

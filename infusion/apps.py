@@ -2,6 +2,9 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+KINDS_OF_JOBS: tuple[str, ...] = ()
+"""The modules that say with `jobs.kind` what does a kind of long work: every process has them all."""
+
 
 class InfusionConfig(AppConfig):
     name = "infusion"
@@ -14,3 +17,5 @@ class InfusionConfig(AppConfig):
         import_module("infusion.second_factor")
         import_module("infusion.checks")
         import_module("infusion.capture")
+        for module in KINDS_OF_JOBS:
+            import_module(module)

@@ -25,6 +25,7 @@ NOT_RECORDS = {
     "infusion.AuditChange": "It is the record of the others.",
     "infusion.AuditEvent": "It is the record of the others.",
     "infusion.AuditHead": "It is the end of a chain.",
+    "infusion.Job": "It is how far long work got; its begin and what it does have their own events.",
     "infusion.Judgement": "It follows from other rows, and whoever looks first brings it up to date.",
     "infusion.KnownBrowser": "It is what a browser is remembered for; signing in and PINs have events of their own.",
     "infusion.Reading": "It is the record of who looked.",

@@ -25,9 +25,12 @@ def reference_of(request: HttpRequest) -> str:
     """The number under which the log has what went wrong in a request."""
     found: str | None = getattr(request, "reference", None)
     if found is None:
-        found = "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(2))
-        request.reference = found  # type: ignore[attr-defined]
+        found = request.reference = new_reference()  # type: ignore[attr-defined]
     return found
+
+
+def new_reference() -> str:
+    return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(2))
 
 
 class OneLine(logging.Formatter):
@@ -40,7 +43,7 @@ class OneLine(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage()[:LONGEST],
         }
-        if reference := getattr(getattr(record, "request", None), "reference", None):
+        if reference := getattr(getattr(record, "request", record), "reference", None):
             told["reference"] = reference
         if record.exc_info and record.exc_info[1] is not None:
             told["exceptions"] = [in_short(each) for each in chain_of(record.exc_info[1])]

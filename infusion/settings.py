@@ -165,6 +165,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "django_tasks",
+    "django_tasks_db",
     "infusion",
     "payers",
 ]
@@ -350,6 +352,9 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {"django": {"handlers": [], "level": "INFO"}},
 }
+
+# Long work waits in the database itself: written with what asks for it, or neither, and no other server to run.
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
 # Shared by all workers: limits on guessing, and one-time codes that are spent, hold for all of them or not at all.
 CACHES: dict[str, dict[str, Any]] = {

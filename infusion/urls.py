@@ -30,6 +30,7 @@ from infusion.views.fees import fees, load, schedule, withdraw
 from infusion.views.health import healthz
 from infusion.views.home import encounters
 from infusion.views.impact import impact, impact_encounters, impact_file
+from infusion.views.jobs import job
 from infusion.views.kept import keep, session, throw_away
 from infusion.views.lists import change_view, keys, save_view, search
 from infusion.views.orders import new_order, orders, take_off
@@ -155,6 +156,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("batches/<uuid:public_id>/files/", write, name="batch-write"),
     path("batches/<uuid:public_id>/files/<slug:format>/", download, name="batch-file"),
     path("batches/<uuid:public_id>/reference/", reference, name="batch-reference"),
+    path("jobs/<uuid:public_id>/", job, name="job"),
     path("payers/", include("payers.urls")),
     path("impact/<uuid:public_id>/", impact, name="impact"),
     path("impact/<uuid:public_id>/encounters/", impact_encounters, name="impact-encounters"),

@@ -26,12 +26,13 @@ from tests.web.conftest import (
     next_door,
     no_touch_is_written,
     rules,
+    stopped_job,
     values,
 )
 
 __all__ = [
     "House", "alarm", "as_role", "claim_rows", "drug_rows", "fee_schedule", "house", "mark", "next_door",
-    "no_touch_is_written", "rules",
+    "no_touch_is_written", "rules", "stopped_job",
     "values",
 ]  # fmt: skip
 

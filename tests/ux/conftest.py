@@ -33,6 +33,7 @@ from tests.web.conftest import (
     mark,
     next_door,
     rules,
+    stopped_job,
     values,
 )
 
@@ -51,6 +52,7 @@ __all__ = [
     "new_context",
     "next_door",
     "rules",
+    "stopped_job",
     "values",
 ]  # fmt: skip
 

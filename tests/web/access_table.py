@@ -156,6 +156,8 @@ TABLE: dict[str, Cells] = {
     # Reports
     "reports": read(DESK),
     "report-file": read(DESK),
+    # Long work
+    "job": read_and_write(DESK),
     # Payers
     "payers:identity": read_and_write(ADMINS),
     "payers:list": read(DESK),

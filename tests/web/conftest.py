@@ -39,6 +39,7 @@ from infusion.actions import (
     save_encounter,
     write_file,
 )
+from infusion.jobs import begin
 from infusion.models import (
     AuditHead,
     Batch,
@@ -46,6 +47,7 @@ from infusion.models import (
     EmergencyCode,
     Encounter,
     FeeSchedule,
+    Job,
     Judgement,
     Reading,
     User,
@@ -54,6 +56,7 @@ from infusion.selectors import review_of
 from infusion.services.payment import Rate
 from payers.actions import Departure, draft_override, publish_override
 from payers.models import Payer, PolicyOverride
+from tests.counting import COUNTING, count_with
 from tests.web.access_table import NO_CLINIC, NO_ROLE, SUPERUSER, VISITOR
 from tests.web.own_drugs import an_entry
 from tests.web.routes import Route
@@ -198,6 +201,14 @@ def alarm(house: House) -> EmergencyCode:
 
 
 @pytest.fixture
+def stopped_job(house: House, monkeypatch: pytest.MonkeyPatch) -> Job:
+    count_with(monkeypatch)
+    job = begin(COUNTING, "1", 5, house.people[BILLING])
+    Job.objects.filter(pk=job.pk).update(state=Job.State.FAILED)
+    return job
+
+
+@pytest.fixture
 def values(
     house: House,
     rules: dict[str, PolicyOverride],
@@ -205,6 +216,7 @@ def values(
     fee_schedule: FeeSchedule,
     drug_rows: dict[str, Any],
     alarm: EmergencyCode,
+    stopped_job: Job,
 ) -> Callable[[Route], dict[str, object]]:
     """What stands in a route's address."""
 
@@ -216,7 +228,13 @@ def values(
         ours = house.approved if route.name == "approval" else house.with_billing
         row = claim_rows.get(route.path.partition("/")[0], ours)
         row = drug_rows.get("/".join(route.path.split("/")[:2]), row)
-        row = {"factor-reset": house.people[NURSE], "enter": house.people[NURSE], "alarm": alarm}.get(route.name, row)
+        by_name = {
+            "factor-reset": house.people[NURSE],
+            "enter": house.people[NURSE],
+            "alarm": alarm,
+            "job": stopped_job,
+        }
+        row = by_name.get(route.name, row)
         fees = route.path.startswith("fees/")
         return {
             "public_id": rules["published"].public_id if payer else fee_schedule.public_id if fees else row.public_id,
