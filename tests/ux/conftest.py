@@ -22,7 +22,7 @@ from tests.browser.conftest import (
     new_context,
 )
 from tests.ux.keys import Keys
-from tests.ux.table import Row, passes, plain_table, write
+from tests.ux.table import Row, keep, kept, passes, plain_table, write
 from tests.web.conftest import (
     House,
     alarm,
@@ -63,11 +63,12 @@ Enter = Callable[..., Page]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--table", default="", help="write the table of figures here, and fail if a row is missing")
+    parser.addoption("--rows", default="", help="keep the figures here too, after those of the runs before")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "measures(requirement): which row of the table a test fills")
-    config.stash[ROWS] = []
+    config.stash[ROWS] = kept(Path(config.getoption("--rows")))
     if any("ux" in each for each in config.args):  # a run of all tests only passes by
         config.pluginmanager.register(Gather(config), "gather figures")
 
@@ -101,8 +102,11 @@ class Gather:
             self.write()  # a run that is cut short leaves what it measured, and the rest as missing
 
     def write(self) -> None:
-        path = self.config.getoption("--table")
-        if path and not hasattr(self.config, "workerinput"):
+        if hasattr(self.config, "workerinput"):
+            return
+        if path := self.config.getoption("--rows"):
+            keep(Path(path), self.rows)
+        if path := self.config.getoption("--table"):
             write(Path(path), self.rows, f"{datetime.now().astimezone():%B %-d, %Y}{machine()}")
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 OK, SHORT = "ok", "short"
@@ -120,3 +121,11 @@ def cell(text: str) -> str:
 
 def write(path: Path, rows: Sequence[Row], day: str) -> None:
     path.write_text(document(rows, day), encoding="utf-8")
+
+
+def keep(path: Path, rows: Sequence[Row]) -> None:
+    path.write_text(json.dumps([astuple(row) for row in rows]), encoding="utf-8")
+
+
+def kept(path: Path) -> list[Row]:
+    return [Row(*each) for each in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []

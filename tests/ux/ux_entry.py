@@ -159,6 +159,7 @@ def test_every_time_of_the_table(figure: Figure, enter: Enter, nurse: User, medi
     )  # fmt: skip
 
 
+@pytest.mark.alone
 @pytest.mark.measures("U03")
 def test_the_echo_and_the_question(figure: Figure, enter: Enter, nurse: User, medicare: Payer) -> None:
     page = enter(nurse)
@@ -194,6 +195,7 @@ def test_the_echo_and_the_question(figure: Figure, enter: Enter, nurse: User, me
     )  # fmt: skip
 
 
+@pytest.mark.alone
 @pytest.mark.measures("U06")
 def test_the_preview_is_fast_and_calm(
     figure: Figure, enter: Enter, nurse: User, medicare: Payer, drafted: Encounter
