@@ -14,9 +14,11 @@ from django.shortcuts import render
 NEVER_KEPT = frozenset(
     {
         "csrfmiddlewaretoken", "password", "oldpassword", "password1", "password2", "old_password", "new_password1",
-        "new_password2", "pin", "again", "code", "credential",
+        "new_password2", "pin", "again", "credential",
     }
 )  # fmt: skip
+AT_THE_DOOR = "/accounts/"
+"""Where a field named code is one that lets somebody in. Elsewhere it is a drug's."""
 
 
 def expired(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -33,12 +35,16 @@ def is_from_here(request: HttpRequest) -> bool:
     return (sent_by.scheme, sent_by.netloc) == (request.scheme, request.get_host())
 
 
+def is_secret(name: str, path: str) -> bool:
+    return name in NEVER_KEPT or (name == "code" and path.startswith(AT_THE_DOOR))
+
+
 def typed(request: HttpRequest) -> list[tuple[str, str]]:
     """All that was typed, but passwords, PINs, codes and passkeys, which nobody should find on a page."""
     return [
         (name, value)
         for name, values in request.POST.lists()
-        if name not in NEVER_KEPT
+        if not is_secret(name, request.path)
         for value in values
         if isinstance(value, str)
     ]

@@ -313,26 +313,27 @@ def test_nothing_is_written_without_a_token_or_by_looking(
     )  # fmt: skip
 
 
-def typed_into(form: Form, dice: random.Random) -> dict[str, str]:
+def typed_into(form: Form, address: str, dice: random.Random) -> dict[str, str]:
     """The form's fields with something typed into each, as a browser sends it: lines end in CR and LF."""
     words = ['It\'s <b>"here"</b>', "two\r\nlines", "\r\nbegins with a line", "&amp;", "é", " blanks "]
     return {
         name: value if name in ("csrfmiddlewaretoken", "act") or dice.random() < 0.3 else dice.choice(words)
         for name, value in form.fields.items()
-        if name not in expired.NEVER_KEPT
+        if not expired.is_secret(name, address)
     }
 
 
 def after_signing_in_elsewhere(client: Client, address: str, form: Form, dice: random.Random) -> list[str]:
     """What is lost of a form whose token has been changed meanwhile, by a sign-in in another tab."""
-    sent = {**typed_into(form, dice), "csrfmiddlewaretoken": "x" * 64}
-    reply = client.post(form.action or address, sent, headers={"Origin": "http://testserver"})
+    address = form.action or address
+    sent = {**typed_into(form, address, dice), "csrfmiddlewaretoken": "x" * 64}
+    reply = client.post(address, sent, headers={"Origin": "http://testserver"})
     if reply.status_code != 403:
         return [f"{address}: {reply.status_code}"]
     again = next((each for each in Page(reply.content).forms.values() if each.method == "post"), None)
     kept = {name: as_sent(value) for name, value in again.fields.items()} if again else {}
     lost = [f"{address}: {name}" for name in sent if name != "csrfmiddlewaretoken" and kept.get(name) != sent[name]]
-    if again and again.action != (form.action or address):
+    if again and again.action != address:
         lost.append(f"{address}: leads to {again.action}")
     return lost
 

@@ -404,11 +404,13 @@ def test_focus(figure: Figure, visit: Any, states: list[State], browser_problems
             "(body) => { body.tabIndex = -1; body.focus(); body.removeAttribute('tabindex'); }"
         )
         last, seen = -1, 0
-        for _ in range(min(expected + 4, 90)):
+        for _ in range(min(expected + 12, 98)):
             page.keyboard.press("Tab")
             stop = page.evaluate(AT)
             if stop is None or (stop["at"] <= last and seen >= expected):
                 break
+            if stop["at"] == last:
+                continue  # from the month to the day, within one field
             seen += 1
             stops += 1
             what = f"{state.what}: {stop['name']}"

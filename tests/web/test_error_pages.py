@@ -58,6 +58,7 @@ def test_an_expired_form(nurse: User) -> None:
     [
         ("/accounts/pin/", {"pin": "271828", "again": "271829"}),
         ("/accounts/you/passkeys/add/", {"credential": "27182"}),
+        ("/accounts/you/app/", {"code": "271828"}),
     ],
 )
 def test_an_expired_form_gives_away_no_secret(page: str, typed: dict[str, str], nurse: User) -> None:
@@ -66,6 +67,13 @@ def test_an_expired_form_gives_away_no_secret(page: str, typed: dict[str, str], 
     reply = client.post(page, {**typed, "name": "Tablet"}, headers={"Origin": "http://testserver"})
     assert "Tablet" in reply.content.decode(), "what is no secret comes back"
     assert "2718" not in reply.content.decode()
+
+
+def test_an_expired_form_keeps_the_code_of_a_drug(admin_user: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(admin_user)
+    reply = client.post("/drugs/new/", {"code": "J2718"}, headers={"Origin": "http://testserver"})
+    assert "J2718</textarea>" in reply.content.decode()
 
 
 def forms_below(kind: type) -> Iterator[Any]:
