@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import functools
+import gc
 import inspect
 import json
 import os
@@ -79,6 +80,9 @@ class Loop(Chosen):
         self.items = {item.nodeid: item for item in session.items}
         self.remember()
         working: dict[int, tuple[Mutant, int]] = {}
+        for path in self.through:
+            unchanged(path)
+        gc.freeze()  # what all forks share is not looked through by each, which would copy it
         for mutant in self.mutants:
             if len(working) >= self.most:
                 self.await_one(working)
@@ -226,11 +230,17 @@ def is_made_early(mutant: Mutant) -> bool:
         return False
     if not in_a_function(mutant):
         return True
-    before = code_within(compile(source_of(mutant.path), mutant.path, "exec"), mutant.within)
+    before = code_within(unchanged(mutant.path), mutant.within)
     after = code_within(compiled(mutant), mutant.within)
     return before == after or before.co_freevars != after.co_freevars
 
 
+@functools.cache
+def unchanged(path: str) -> CodeType:
+    return compile(source_of(path), path, "exec")
+
+
+@functools.cache
 def compiled(mutant: Mutant) -> CodeType:
     return compile(mutated(source_of(mutant.path), mutant), mutant.path, "exec")
 
@@ -311,7 +321,7 @@ class Changed:
 
 # The command ----------------------------------------------------------------------------------------------------------
 
-ARGUMENTS = ["-n", "0", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
+ARGUMENTS = ["-n", "0", "-q", "-p", "no:cacheprovider", "--tb=no", "-p", "no:randomly"]
 
 
 def quick_properties() -> None:
