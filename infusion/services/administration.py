@@ -174,11 +174,9 @@ def administration_lines(
         claim.everywhere.append(_from(at_home, "At home the infusion is reported by its time, not the nursing visit."))
     by_vein = [each for each in given if each.administration.route in BY_VEIN]
     if not [each for each in by_vein if not each.sound]:
-        before = len(findings.found)
         plans = plan_accesses(by_vein, rules, findings)
-        _tell_about_the_clock(by_vein, reader)
-        told = list(findings.found)[before:] if findings.found else []
-        if "time.concurrent_complex" not in [each.code for each in told]:
+        _tell_about_the_clock(by_vein, reader, claim.days)
+        if "time.concurrent_complex" not in [each.code for each in findings.found]:
             for position, plan in enumerate(plans):
                 _report(plan, rules, claim, findings, distinct=position > 0)
     _injections(given, rules, claim)
@@ -192,11 +190,10 @@ def _home_reading(given: Sequence[Given], rules: Rules) -> Reading:
     return next((reading for reading in readings if reading.value == "visit"), readings[0])
 
 
-def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader) -> None:
+def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader, days: Days) -> None:
     for each in by_vein:
         # An infusion that stops at midnight has not run past it.
-        last = None if each.one_day or each.stop is None else (each.stop - MOMENT).astimezone(reader.zone).date()
-        if each.start and last and each.start.astimezone(reader.zone).date() < last:
+        if not each.one_day and each.start and each.stop and days.day(each.start) < days.day(each.stop - MOMENT):
             code = each.drug.code if each.drug else ""
             by_day = reader.rules.read("infusion_past_midnight", code).value == "per_day"
             reader.findings.add(
@@ -204,7 +201,7 @@ def _tell_about_the_clock(by_vein: Iterable[Given], reader: Reader) -> None:
                 administration=each.id,
                 field="stop",
                 what=each.what,
-                on=each.start.astimezone(reader.zone).date(),
+                on=days.day(each.start),
             )
         if each.administration.purpose in ("keep_open", "diluent") and each.route == "hydration":
             purpose = {"keep_open": "kept the line open", "diluent": "carried a drug"}[each.administration.purpose]
@@ -217,19 +214,16 @@ def per_diem_lines(
     """The line for a day of home infusion, where the payer takes one and a drug was given [OCR]."""
     if encounter.setting != "home":
         return []
-    drugs = [each for each in given if each.drug is not None and each.known]
-    if not drugs:
-        return []
-    codes = dict.fromkeys(each.drug.code for each in drugs if each.drug is not None)
-    reading = next((one for code in codes if (one := rules.read("home_per_diem", code)).value != "none"), None)
+    drugs = {each.id: each.drug.code for each in given if each.drug is not None and each.known}
+    reading = next((one for code in drugs.values() if (one := rules.read("home_per_diem", code)).value != "none"), None)
     if reading is None:
         return []
     units = rules.read("home_per_diem_units", reading.drug)
     text = f"{reading.whose} takes a line for the day of a home infusion, beside what was done."
     each_day = f"A day is {counted(units.minutes, 'unit')} of it."
     claim = Claim(reference, Days(reader.on, reader.zone, rules, reader.findings))
-    ids = tuple(each.id for each in drugs)
-    claim.add(str(reading.value), Part(units.minutes, ids, None, [_from(reading, text), _from(units, each_day)]))
+    because = [_from(reading, text), _from(units, each_day)]
+    claim.add(str(reading.value), Part(units.minutes, tuple(drugs), None, because))
     return claim.lines("visit")
 
 
@@ -257,8 +251,8 @@ def _report(plan: AccessPlan, rules: Rules, claim: Claim, findings: Findings, *,
 def _initial(plan: AccessPlan, service: Service, rules: Rules, claim: Claim, *, distinct: bool) -> None:
     modifiers, site = _site(rules, service.drug.code) if distinct else ((), [])
     codes = codes_of(service)
-    others = len(plan.sequential) + len(plan.concurrent) + len(plan.pushes) + bool(plan.hydration.given)
-    first = [claim.rule("initial_service", _why_first(service, rules))] if others or distinct else []
+    beside = plan.sequential or plan.concurrent or plan.pushes or plan.hydration.given
+    first = [claim.rule("initial_service", _why_first(service, rules))] if beside or distinct else []
     if service.infusion:
         part = _infusion_part(service, codes.push)
         part.because += [*first, *site]
@@ -480,7 +474,7 @@ def _hours(service: Service, rules: Rules, claim: Claim, code: str, included: in
     )
     because = [_from(reading, text), *_bag_change(service)]
     included_hours = included // 60
-    if included_hours and not claim.days.one_day:
+    if included_hours:
         _tell_of_hours(service, hours.units + included_hours, claim)
     begins = claim.days.hour_begins(service.counted, included_hours, hours.units)
     return Part(hours.units, service.ids, service.minutes, because, service.drug.code, begins)

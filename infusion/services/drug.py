@@ -27,7 +27,6 @@ from payers.policy import DISCARD_REASONS, Reading, Rules
 NOTHING = Decimal(0)
 NOMINAL_CHARGE = Decimal("0.01")
 MOST_SIZES_TRIED = 20_000
-MOST_VIALS = 999
 SINGLE_DOSE = frozenset({True})
 REASONS = tuple(DISCARD_REASONS)
 OUT_OF_THE_VIALS = tuple(reason for reason in REASONS if reason != "overfill")
@@ -68,8 +67,7 @@ class Pool:
             for vial in record.vials:
                 if vial.count:
                     kinds.add(drug.single_dose if vial.single_dose is None else vial.single_dose)
-                if vial.count > 0:
-                    opened += vial.amount * min(vial.count, MOST_VIALS)
+                    opened += vial.amount * vial.count
                     smallest = vial.amount if smallest is None else min(smallest, vial.amount)
         return cls(
             drug,
@@ -312,7 +310,7 @@ class DrugRules:
         wasted = self._discarded(pool, discard, discarded_units)
         capped_units, cap = self._capped(pool, discarded_units)
         if capped_units < discarded_units:
-            discard, discarded_units = min(discard, capped_units * pool.drug.billing_unit), capped_units
+            discard, discarded_units = capped_units * pool.drug.billing_unit, capped_units
         if reading.value == "combined_line":
             text = f"{reading.whose} takes the dose and the discarded drug together on one line, without modifier."
             why = [administered, wasted, *how, *cap, _from(reading, text)]
@@ -385,14 +383,13 @@ class DrugRules:
 
     def _kinds_that_count(self, pool: Pool, discard: Decimal) -> list[Because]:
         """Why so much of what was discarded may be billed; nothing to say where nothing was discarded."""
-        recorded = pool.discarded(REASONS) if pool.discards else NOTHING
+        recorded = pool.discarded(REASONS)
         if not recorded:
             return []
         reading = self.rules.read("billable_discard_reasons", pool.drug.code)
-        kinds = reading.words.lower() if reading.value else "none"
         text = (
             f"Of {plain(recorded)} mg discarded {plain(discard)} may be billed: {reading.whose} takes this kind of "
-            f"discard alone: {kinds}."
+            f"discard alone: {reading.words.lower()}."
         )
         return [_from(reading, text)]
 
@@ -458,7 +455,9 @@ class DrugRules:
 
     def _by_ndc(self, pool: Pool, whole: Portion) -> tuple[list[Portion], list[Because]]:
         """A portion for each NDC, where the payer wants that. Units are counted off as the milligrams add up."""
-        by_ndc = whole.shares.apart(whole.amount) if whole.shares.ndcs > 1 else []
+        if whole.shares.ndcs < 2:
+            return [whole], []
+        by_ndc = whole.shares.apart(whole.amount)
         if len(by_ndc) < 2:
             return [whole], []
         reading = self.rules.read("separate_ndc_lines", pool.drug.code)
@@ -476,7 +475,6 @@ class DrugRules:
                 portions[-1].amount += amount
                 portions[-1].shares.left += shares.left
         portions[-1].units += whole.units - units_so_far
-        portions[-1].amount += whole.amount - amount_so_far
         text = (
             f"{reading.whose} takes a line for each NDC. One without a whole unit of its own stays with the one before."
         )
@@ -546,12 +544,12 @@ def smallest_total(needed: Decimal, sizes: Sequence[Decimal]) -> Decimal | None:
     if goal > MOST_SIZES_TRIED:
         return None
     jumps = [size // step for size in whole]
-    reachable = bytearray(goal + max(jumps) + 1)
-    reachable[0] = 1
+    reachable = [False] * (goal + max(jumps))
+    reachable[0] = True
     for total in range(goal):
         if reachable[total]:
             for jump in jumps:
-                reachable[total + jump] = 1
+                reachable[total + jump] = True
     best = next(total for total in range(goal, len(reachable)) if reachable[total])
     return Decimal(best * step).scaleb(-decimals)
 

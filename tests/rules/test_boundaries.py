@@ -375,6 +375,29 @@ def test_midnight_is_told_once_it_is_past() -> None:
     assert "time.crosses_midnight" not in told(night("2026-03-10T23:00", "2026-03-11T00:00"))
 
 
+@pytest.mark.parametrize(("start", "stop"), [("03-10T09:00", "03-10T10:00"), ("03-10T23:00", "03-11T00:00")])
+def test_another_day_than_that_of_the_record_is_not_past_midnight(start: str, stop: str) -> None:
+    document = night(f"2026-{start}", f"2026-{stop}") | {"date_of_service": "2026-03-09"}
+    assert told(document) == ["date_of_service.differs"]
+    push = encounter(pushed("J1200", 0), date_of_service="2026-03-09")
+    assert "time.crosses_midnight" not in told(push)
+
+
+def test_fluid_past_midnight_is_told_of_as_well() -> None:
+    document = encounter(hydrated(14 * 60, 16 * 60))
+    assert found(read(document), "time.crosses_midnight").message.startswith("Hydration runs past midnight")
+
+
+@pytest.mark.parametrize(
+    ("purpose", "words"), [("keep_open", "kept the line open"), ("diluent", "carried a drug"), ("ordered", "")]
+)
+def test_only_ordered_fluid_is_hydration(purpose: str, words: str) -> None:
+    document = encounter(infused("J2350", 0, 60, purpose=purpose), hydrated(60, 120, purpose=purpose))
+    assert services(document) == (["96365 x1"] if words else ["96361 x1", "96365 x1"])
+    said = [(each.administration, each.message) for each in read(document).findings]
+    assert said == ([("a2", f"Fluid that {words} is not billed as hydration.")] if words else [])
+
+
 def test_the_date_of_service_is_the_local_day_of_the_earliest_start() -> None:
     late = night("2026-03-10T23:30", "2026-03-11T00:30")
     del late["date_of_service"]
@@ -553,6 +576,36 @@ def test_vials_that_would_have_wasted_less_are_named(given: str, vials: list[str
         assert f"vials with {best} mg in all" in found(read(document), "vials.smaller_available").message
 
 
+def test_vials_are_weighed_against_what_was_ordered_too() -> None:
+    """500 mg were prepared, and the infusion stopped after 100: the vial was the right one."""
+    document = part_of_vials("J9312", "100", ["500"], "400")
+    assert "vials.smaller_available" in told(document)
+    document["administrations"][0]["ordered"] = "500"
+    assert "vials.smaller_available" not in told(document)
+
+
+def test_better_vials_are_named_only_where_the_record_adds_up_and_no_vial_is_shared() -> None:
+    unaccounted = part_of_vials("J9312", "100", ["500"], "300")
+    assert errors(unaccounted) == ["waste.unaccounted"]
+    assert "vials.smaller_available" not in told(unaccounted)
+    several_doses = part_of_vials("J9312", "100", ["500"], "0")
+    several_doses["administrations"][0]["vials"][0]["single_dose"] = False
+    assert errors(several_doses) == []
+    assert "vials.smaller_available" not in told(several_doses)
+
+
+def test_a_drug_without_vials_has_a_line_only_where_they_do_not_matter() -> None:
+    without_vials = infused("J2919", 0, 60, vials=[])
+    office = read(encounter(without_vials))
+    assert [each.code for each in office.errors] == ["vials.missing"]
+    assert [line.code for line in office.lines] == ["96365"]
+    assert drugs(encounter(without_vials, setting=HOSPITAL)) == ["J2919 x8"]
+
+
+def test_an_order_of_nothing_is_not_below_zero() -> None:
+    assert claimed(encounter(infused("J2350", 0, 60, ordered="0"))) == ["96365 x1", "J2350 JZ x300"]
+
+
 def test_a_milligram_more_or_less_is_told() -> None:
     def said(given: str) -> str:
         rest = str(300 - int(given))
@@ -639,6 +692,11 @@ def test_millilitres_come_from_the_milligrams() -> None:
 
 def test_even_one_milligram_has_its_millilitres() -> None:
     assert listed(part_of_vials("J2350", "299", ["300"], "1"))["J2350 JW x1"] == [("50242015001", "0.033", "ML")]
+
+
+def test_dose_and_discard_on_one_line_have_the_millilitres_of_both() -> None:
+    document = part_of_vials("J2350", "280", ["300"], "20", policy={"discarded_drug": "combined_line"})
+    assert listed(document) == {"J2350 x300": [("50242015001", "10", "ML")]}
 
 
 def test_powders_are_counted_in_vials() -> None:

@@ -343,6 +343,17 @@ def findings(document: Document, code: str) -> list[tuple[str, str]]:
         ),
         ("waste.not_billed", encounter(discarding("1", "prepared_not_given")), [("a1", "discards.0")]),
         ("waste.not_billed", encounter(sixty(discards=[{"amount": "0", "reason": "overfill"}])), []),
+        (
+            "waste.not_billed",
+            encounter(sixty(administered="280", discards=[
+                {"amount": "15", "reason": "vial_remainder"}, {"amount": "5", "reason": "broken_or_spilled"}])),
+            [("a1", "discards.1")],
+        ),
+        (
+            "waste.not_billed",
+            under("billable_discard_reasons", ["vial_remainder"], discarding("120", "stopped_early", ordered="300")),
+            [("a1", "discards.0")],
+        ),
         ("vials.kinds_mixed", encounter(vial_of(single_dose=False)), []),
         ("reference.unverified", encounter(hydrated(0, 60), diagnoses=["G37.9"]), [("", "diagnoses.0")]),
         ("vials.missing", encounter(vial_of(count=0)), [("a1", "vials")]),
@@ -385,6 +396,12 @@ def test_the_outermost_values_that_are_read() -> None:
     policy = {"maximum_units_per_line": 1, "additional_hour_minimum_minutes": 60, "infusion_minimum_minutes": 1}
     document = encounter(vial_of(count=999, expires="1900-01-01"), policy=policy, date_of_service="2999-12-31")
     assert parse_encounter(document, ZONE).encounter.administrations[0].vials[0].count == 999
+
+
+def test_how_many_vials_cannot_be_is_told() -> None:
+    assert found(read(encounter(vial_of(count=-2))), "amount.negative").message.startswith(
+        "Ocrelizumab: -2 vials cannot"
+    )
 
 
 def test_supplied_drug_that_the_payer_wants_to_see_costs_a_cent() -> None:

@@ -339,6 +339,8 @@ def test_jz_is_not_carried_where_no_day_says_so() -> None:
         ("300", ["300"], "300"),
         ("1", [], None),
         ("0", ["40"], None),
+        ("20000", ["1"], "20000"),
+        ("20001", ["1"], None),  # not worth knowing
         ("999999999", ["1"], None),
     ],
 )

@@ -305,6 +305,13 @@ def test_a_line_for_each_ndc(given: str, rest: str, vials: list[tuple[str, str]]
             assert "takes a line for each NDC" in " ".join(because.text for because in parts[0].because)
 
 
+def test_units_that_no_recorded_vial_holds_stay_with_the_last_ndc() -> None:
+    """Of a drug that the site did not buy not every vial has to be recorded."""
+    dose = from_vials("300", "0", ("100", ONE), ("100", OTHER)) | {"acquired": "supplied"}
+    policy = {"separate_ndc_lines": True, "supplied_drug_line": "nominal_charge"}
+    assert listed(under(policy, dose)) == [f"J1745 x10 of {A}", f"J1745 x20 of {B}"]
+
+
 def test_overfill_that_is_billed_stays_with_the_last_ndc() -> None:
     """What no vial's label holds has no NDC of its own."""
     dose = from_vials("200", "0", ("100", ONE), ("100", OTHER))
@@ -313,6 +320,8 @@ def test_overfill_that_is_billed_stays_with_the_last_ndc() -> None:
     policy = {"separate_ndc_lines": True, "discarded_drug": "combined_line",
               "billable_discard_reasons": ["vial_remainder", "overfill"]}  # fmt: skip
     assert listed(under(policy, dose)) == [f"J1745 x10 of {A}", f"J1745 x10 of {B}"]
+    quantities = [each.quantity for line in read(under(policy, dose)).lines for each in line.ndcs]
+    assert quantities == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -336,6 +345,12 @@ def test_lines_of_what_was_given_on_one_day(how: str, most: int, lines: list[str
         assert f"{denied} units of J1745 will be denied" in messages[0]
     if how == "one":
         assert "all units stay on this one" in reasons(read(document), "J1745 x15")
+
+
+def test_one_line_of_what_was_given_may_have_several_of_what_was_discarded() -> None:
+    policy = {"maximum_units_per_line": 3, "administered_lines_per_day": "one"}
+    document = under(policy, from_vials("150", "50", ("200", ONE)))
+    assert drugs(document) == ["J1745 JW x2", "J1745 JW x3", "J1745 x15"]
 
 
 @pytest.mark.parametrize(("most", "lines"), [(15, ["J1745 JZ x15"]), (14, ["J1745 JZ x1", "J1745 JZ x14"])])
@@ -515,6 +530,30 @@ def test_fluid_alone_is_dated_by_its_hours() -> None:
     fluid = hydrated(NIGHT - 90, NIGHT + 120)
     assert dated(under(PER_DAY, fluid)) == ["96360 x1", "96361 x1", "96361 x1 on 2026-03-11"]
     assert found(read(under(PER_DAY, fluid)), "time.hour_over_midnight").message.startswith("An hour of the hydration")
+
+
+@pytest.mark.parametrize(("minutes", "cut"), [(90, False), (91, True)])
+def test_only_an_hour_that_is_earned_can_be_cut_by_midnight(minutes: int, cut: bool) -> None:
+    """The hour that begins at 23:45 is one from its 31st minute on."""
+    for given in (hydrated(NIGHT - 75, NIGHT - 75 + minutes), infused("J2350", NIGHT - 75, NIGHT - 75 + minutes)):
+        assert ("time.hour_over_midnight" in told(under(PER_DAY, given))) == cut
+    minutes -= 60
+    orders = [infused("J2350", 0, 60, order="A"), infused("J2350", NIGHT - 15, NIGHT - 15 + minutes, order="B")]
+    document = under(PER_DAY, *orders)
+    assert ("time.hour_over_midnight" in told(document)) == cut
+    if cut:
+        assert found(read(document), "time.hour_over_midnight").administration == "a2"
+
+
+def test_drugs_at_the_same_time_are_dated_by_the_first_of_them() -> None:
+    """96368 is reported once, on the day on which the first of them began to run beside another."""
+    long = infused("J2350", NIGHT - 100, NIGHT + 80)
+    before, after = infused("J2323", NIGHT - 10, NIGHT + 10), infused("J3380", NIGHT + 20, NIGHT + 40)
+    assert "96368 x1" in dated(under(PER_DAY, long, before))
+    assert "96368 x1 on 2026-03-11" in dated(under(PER_DAY, long, after))
+    document = under(PER_DAY, long, after, infused("J1745", NIGHT + 40, NIGHT + 60))
+    assert "96368 x1 on 2026-03-11" in dated(document)
+    assert line_of(read(document), "96368").administrations == ("a2", "a3")
 
 
 def test_local_midnight_decides() -> None:
