@@ -92,12 +92,19 @@ class Server:
         self.process.wait()
 
     def ask(
-        self, method: str, path: str, cookie: str, fields: dict[str, str] | None = None, timeout: float = 60
+        self,
+        method: str,
+        path: str,
+        cookie: str,
+        fields: dict[str, str] | None = None,
+        timeout: float = 60,
+        headers: dict[str, str] | None = None,
     ) -> Any:
         """One request on a connection of its own; the reply has been read."""
         connected = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            headers = {"Cookie": cookie, "Host": f"127.0.0.1:{self.port}"} if cookie else {}
+            own = {"Cookie": cookie, "Host": f"127.0.0.1:{self.port}"} if cookie else {}
+            headers = {**own, **(headers or {})}
             body = None
             if fields is not None:
                 body = urlencode({**fields, "csrfmiddlewaretoken": TOKEN})
