@@ -128,9 +128,9 @@ class Loop(Chosen):
         return sorted(names or self.items, key=lambda each: (-near[each], -self.finders[each], self.seconds[each]))
 
     def readers_of(self, made: set[str]) -> set[str]:
-        """The tests that run a line with one of these names in it."""
+        """The tests that run a line with one of these names in it, or have one in their own text."""
         word = re.compile(rf"\b(?:{'|'.join(sorted(made))})\b") if made else re.compile("(?!)")
-        return {
+        return {name for name, item in self.items.items() if word.search(text_of(item))} | {
             test
             for path, lines in self.through.items()
             for number, line in enumerate(source_of(path).splitlines(), 1)
@@ -202,6 +202,15 @@ def explained() -> dict[tuple[str, str, str, str], str]:
 @functools.cache
 def source_of(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
+
+
+def text_of(test: pytest.Item) -> str:
+    return source_of_test(test.function) if isinstance(test, pytest.Function) else ""
+
+
+@functools.cache
+def source_of_test(function: Callable[..., object]) -> str:
+    return inspect.getsource(inspect.unwrap(function))
 
 
 def module_name(mutant: Mutant) -> str:
