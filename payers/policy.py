@@ -591,8 +591,8 @@ class Reading:
     drug: str
     value: Value
     layer: Layer
-    source: str = field(init=False, compare=False, repr=False)
-    document: Mapping[str, object] = field(init=False, compare=False, repr=False)
+    source: str = field(init=False)
+    document: Mapping[str, object] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         """The source is the override's own citation or the key of the baseline's; the document is what JSON says."""
@@ -633,7 +633,7 @@ Readings = dict[tuple[str, str], Reading]
 BASELINE = Layer("baseline", {name: parameter.default for name, parameter in PARAMETERS.items()})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Rules:
     """The policy of one date of service and one setting. Keeps every reading that was made.
 
@@ -644,8 +644,8 @@ class Rules:
     layers: tuple[Layer, ...]
     setting: str
     readings: Readings = field(default_factory=dict)
-    resolved: Readings = field(default_factory=dict, compare=False, repr=False)
-    silences: dict[tuple[str, tuple[str, ...]], Readings] = field(default_factory=dict, compare=False, repr=False)
+    resolved: Readings = field(default_factory=dict)
+    silences: dict[tuple[str, tuple[str, ...]], Readings] = field(default_factory=dict)
 
     def read(self, name: str, drug: str = "") -> Reading:
         """The value in force for a drug (or for none), remembered together with its origin."""
@@ -682,7 +682,7 @@ class Rules:
 
     def look_up(self, name: str, drug: str = "") -> Reading:
         """Like `read`, without counting as used: for pages that show a policy."""
-        winner, narrowest = BASELINE, -1
+        winner, narrowest = BASELINE, 0
         for layer in self.layers:
             scope = layer.scope
             if name in layer.values and scope.width >= narrowest and scope.covers(setting=self.setting, drug=drug):
@@ -709,13 +709,14 @@ class PayerPolicy:
     """
 
     layers: tuple[Layer, ...] = (BASELINE,)
-    _turns: tuple[int, ...] = field(init=False, compare=False, repr=False)
-    _stretches: dict[tuple[int, str], Rules] = field(init=False, compare=False, repr=False, default_factory=dict)
+    _turns: tuple[int, ...] = field(init=False)
+    _stretches: dict[tuple[int, str], Rules] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         begins = {layer.effective_from.toordinal() for layer in self.layers if layer.effective_from is not None}
         ends = {layer.effective_until.toordinal() + 1 for layer in self.layers if layer.effective_until is not None}
         object.__setattr__(self, "_turns", tuple(sorted(begins | ends)))
+        object.__setattr__(self, "_stretches", {})
 
     def on(self, day: date, setting: str) -> Rules:
         key = (bisect_right(self._turns, day.toordinal()), setting)

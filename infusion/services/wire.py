@@ -171,7 +171,7 @@ class _Reader:
             return None
         administrations = self.each(table, "administrations", "", self.administration)
         ids = [each.id for each in administrations]
-        if len(set(ids)) < len(ids):
+        if len(set(ids)) != len(ids):
             for twice in sorted({each for each in ids if ids.count(each) > 1}):
                 self.problem("administrations", f"Two administrations have the id {twice}.")
         policy = {} if table.get("policy") is None else table["policy"]
@@ -293,7 +293,7 @@ class _Reader:
         if not isinstance(item, Mapping):
             self.problem(path, "An object with named fields is expected here.")
             return None
-        if not item.keys() <= names:
+        if not names.issuperset(item):
             for name in item:
                 if name not in names:
                     self.problem(_join(path, str(name)), f"{name} is not a field here.")
@@ -329,7 +329,7 @@ class _Reader:
         if not isinstance(raw, str) or raw not in choices:
             shown = "Nothing" if raw is None else repr(raw)
             self.problem(_join(path, name), f"{shown} is not one of {', '.join(choices)}.")
-            return default or ""
+            return ""
         return raw
 
     def flag(self, table: Document, name: str, path: str) -> bool | None:
@@ -358,7 +358,7 @@ class _Reader:
 
     def needed_amount(self, table: Document, path: str) -> Decimal:
         amount = self.amount(table, "amount", path)
-        if amount is None and table.get("amount") is None:
+        if table.get("amount") is None:
             self.problem(_join(path, "amount"), "The milligrams are missing here.")
         return amount or Decimal(0)
 

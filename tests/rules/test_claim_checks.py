@@ -783,6 +783,9 @@ def test_what_is_taken_off_goes_on_with_its_line_or_before_the_next() -> None:
     assert claims("100", ("A", 1, "100"), ("B", 10, "100"), ("C", 1, "5")) == [
         "A x1: $100.00", "B x9: $90.00", "B x1, C x1: $15.00",
     ]  # fmt: skip
+    assert claims("100", ("A", 30, "300"), ("C", 1, "5")) == [
+        "A x10: $100.00", "A x9: $90.00", "A x8: $80.00", "A x3, C x1: $35.00",
+    ]  # fmt: skip
 
 
 def test_a_last_line_of_one_unit_moves_on_whole() -> None:

@@ -30,6 +30,7 @@ VIAL = LIQUID["containers"][0]
         LIQUID,
         POWDER,
         LIQUID | {"last_day": date(2026, 4, 1), "replaced_by": "J2351", "dosing": "fixed", "usual_minutes": 1439},
+        LIQUID | {"usual_minutes": 1, "routes": ["iv_infusion", "iv_push", "subcutaneous", "intramuscular"]},
         LIQUID | {"containers": [VIAL, VIAL | {"amount": "600", "volume": "20", "ndc": "50242015086"}]},
     ],
 )
@@ -74,6 +75,10 @@ def test_a_document_says_what_the_row_says() -> None:
         ({"containers": [{"amount": "300", "single_dose": True}]}, ["containers.0.volume"]),
         ({"containers": [VIAL | {"ndc": "50242-150-1"}]}, ["containers.0.ndc"]),
         ({"containers": [VIAL, VIAL | {"ndc": "50242-150-01"}]}, ["containers.1.ndc"]),
+        (
+            {"containers": [VIAL | {"ndc": "50242-150-1"}, {"amount": "0"}]},
+            ["containers.0.ndc", "containers.1.amount", "containers.1.volume"],
+        ),
         ({"form": "powder"}, ["concentration", "containers.0.volume"]),
     ],
 )

@@ -5,6 +5,8 @@ A table: one encounter for each code. `input.unreadable`, the answer to what is 
 
 import json
 import re
+import sys
+from bisect import bisect_left
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -425,6 +427,12 @@ def test_an_unverified_rule_of_a_narrower_scope_names_its_own_lines() -> None:
     )
 
 
+def test_an_unverified_rule_is_told_without_the_baseline_below_it() -> None:
+    _, unverified = UNVERIFIED.layers
+    statement = read(encounter(infused("J2350", 0, 150)), PayerPolicy((unverified,)))
+    assert found(statement, "policy.unverified").field == "policy.additional_hour_minimum_minutes"
+
+
 def test_an_unverified_rule_that_ended_says_nothing() -> None:
     layer = Layer("Example Mutual", {"drug_covered": False}, status="unverified", effective_until=date(2026, 3, 9))
     assert read(encounter(sixty()), PayerPolicy((BASELINE, layer))).findings == ()
@@ -467,6 +475,8 @@ def with_policy(policy: object) -> Document:
         ("date_of_service", encounter(sixty(), date_of_service="2026-02-30")),
         ("date_of_service", encounter(sixty(), date_of_service=20260310)),
         ("date_of_service", encounter(sixty(), date_of_service="0001-01-01")),
+        ("date_of_service", encounter(sixty(), date_of_service="1899-12-31")),
+        ("date_of_service", encounter(sixty(), date_of_service="3000-01-01")),
         ("diagnoses", encounter(sixty(), diagnoses="G35.A")),
         ("diagnoses.1", encounter(sixty(), diagnoses=["G35.A", 35])),
         ("diagnoses.0", encounter(sixty(), diagnoses=[" "])),
@@ -475,7 +485,7 @@ def with_policy(policy: object) -> Document:
         ("visit.length", encounter(sixty(), visit={"length": 60})),
         ("administrations", encounter(sixty()) | {"administrations": {}}),
         ("administrations.0", encounter(sixty()) | {"administrations": [None]}),
-        ("administrations", encounter(sixty(id="a1"), sixty(id="a1"))),
+        ("administrations", encounter(sixty(id="a1"), sixty(id="a2"), sixty(id="a1"))),
         ("administrations.0.stopp", encounter(sixty(stopp=clock(60)))),
         ("administrations.0.route", encounter(sixty(route="iv"))),
         ("administrations.0.route", encounter(without(sixty(), "route"))),
@@ -495,6 +505,7 @@ def with_policy(policy: object) -> Document:
         ("administrations.0.administered", encounter(sixty(administered="six hundred"))),
         ("administrations.0.administered", encounter(sixty(administered="NaN"))),
         ("administrations.0.administered", encounter(sixty(administered="1e3"))),
+        ("administrations.0.administered", encounter(sixty(administered="600_"))),
         ("administrations.0.administered", encounter(sixty(administered=280.4))),
         ("administrations.0.administered", encounter(sixty(administered=True))),
         ("administrations.0.administered", encounter(sixty(administered="1000000000"))),
@@ -545,10 +556,13 @@ def with_policy(policy: object) -> Document:
         ("policy.billable_discard_reasons", with_policy({"billable_discard_reasons": "overfill"})),
         ("policy.billable_discard_reasons", with_policy({"billable_discard_reasons": ["waste"]})),
         ("policy.accepted_diagnoses", with_policy({"accepted_diagnoses": [35]})),
+        ("policy.accepted_diagnoses", with_policy({"accepted_diagnoses": ["G35.A", 35]})),
         ("policy.step_therapy", with_policy({"step_therapy": None})),
         ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": True})),
         ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": "-1"})),
         ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": "NaN"})),
+        ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": "1000000000"})),
+        ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": "0.0000001"})),
         ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": "1E+999999"})),
         ("policy.maximum_claim_charge", with_policy({"maximum_claim_charge": "1E-999999"})),
     ],
@@ -579,6 +593,7 @@ def test_every_problem_is_told_at_once() -> None:
         ('{"a": -Infinity}', "", "-Infinity is not a number"),
         ('{"a": 1e99999999999999999999}', "", "beyond any number"),
         ('{"id": "\\ud800"}', "", "half a character"),
+        (b'{"id": "\xed\xa0\x80"}', "", "half a character"),
         ('{"id": "x", "setting": "home", "setting": "office"}', "setting", "given twice"),
         ('{"administrations": [{"stop": "x", "stop": "y"}]}', "stop", "given twice"),
     ],
@@ -588,6 +603,47 @@ def test_text_that_is_not_one_plain_document(text: str | bytes, path: str, part:
         decode(text)
     [(where, message)] = caught.value.problems
     assert (where, part in message) == (path, True)
+
+
+def test_what_is_read_can_be_written_again_however_deep_it_is() -> None:
+    """The deepest document that is read at all, from as far up the stack as it was read."""
+
+    def lists(depth: int) -> object:
+        return decode(b"[" * depth + b"]" * depth)
+
+    def is_refused(depth: int) -> bool:
+        try:
+            return not lists(depth)
+        except Unreadable:
+            return True
+
+    def written(document: object) -> str:
+        return json.dumps(document, ensure_ascii=False, default=str)
+
+    deepest = bisect_left(range(sys.getrecursionlimit()), True, lo=1, key=is_refused) - 1
+    assert written(lists(deepest)) == "[" * deepest + "]" * deepest
+
+
+def test_a_choice_that_is_none_is_told_with_those_there_are() -> None:
+    [(_, missing)] = refused(without(encounter(sixty()), "setting"))
+    assert missing == "Nothing is not one of office, hospital_outpatient, home."
+    [(_, unknown)] = refused(encounter(sixty(), setting="clinic"))
+    assert unknown == "'clinic' is not one of office, hospital_outpatient, home."
+
+
+def test_the_answer_to_what_is_no_encounter() -> None:
+    problem = Unreadable((("visit.stop", "That is no time."), ("", "That is no encounter.")))
+    told = {"code": "input.unreadable", "severity": "error", "administration": None}
+    assert unreadable_document("visit 7", problem) == {
+        "id": "visit 7",
+        "status": "invalid",
+        "findings": [
+            told | {"field": "visit.stop", "message": "That is no time."},
+            told | {"field": None, "message": "That is no encounter."},
+        ],
+    }
+    for identity, shown in ((7, 7), (True, None), ([7], None)):
+        assert unreadable_document(identity, problem)["id"] == shown
 
 
 def administered(raw: str) -> Any:

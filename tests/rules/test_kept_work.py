@@ -127,10 +127,10 @@ def test_what_one_encounter_read_does_not_count_as_read_by_the_next() -> None:
 def test_not_every_text_that_is_typed_for_a_drug_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policies, "MOST_KEPT", 3)
     rules = PayerPolicy((layer(30),)).on(ON, "office")
-    for drug in ("a text as long as one likes", "A", "B", "C", "D"):
+    for drug in ("a text as long as one likes", "nine char", "A", "eight ch", "C", "D"):
         assert rules.read(NAME, drug).value == 30
-    assert len(rules.readings) == 5
-    assert [drug for _, drug in rules.resolved] == ["A", "B", "C"]
+    assert len(rules.readings) == 6
+    assert [drug for _, drug in rules.resolved] == ["A", "eight ch", "C"]
 
 
 @pytest.mark.parametrize("name", [*COVERAGE, *LIMITS])

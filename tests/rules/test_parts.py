@@ -12,22 +12,25 @@ import pytest
 from infusion.services.clock import instant, length, merged, on_one_day, running_periods, without
 from infusion.services.days import instant_after
 from infusion.services.drug import smallest_total
-from infusion.services.facts import Administration, Pause
+from infusion.services.drug_document import FORMS, LINE_ROUTES
+from infusion.services.facts import ACQUIRED, DEPARTMENTS, PURPOSES, ROUTES, Administration, Pause, Vial
 from infusion.services.reference import DATA, load_reference, shipped_reference
 from infusion.services.wire import encounter_document, parse_encounter, statement_document
 from payers.policy import (
     BASELINE,
     GROUPS,
     PARAMETERS,
+    SETTINGS,
     Layer,
     PayerPolicy,
+    PolicyProblem,
     Scope,
     inline_layers,
     jsonable,
     national_baseline,
 )
 from tests.rules.random_encounters import encounters
-from tests.rules.shorthand import DAY, ZONE, encounter, hydrated, infused, read
+from tests.rules.shorthand import DAY, ZONE, encounter, hydrated, infused, injected, read
 
 NEW_YORK = ZoneInfo(ZONE)
 ON = date.fromisoformat(DAY)
@@ -276,7 +279,119 @@ def test_a_value_as_json_keeps_it(value: Any, plain: Any) -> None:
     assert jsonable(value) == plain
 
 
-@pytest.mark.parametrize("amount", ["0", "99999.99", 600, Decimal("0.000001"), "999999999.999999"])
+# parameter: the lowest and the highest number that it takes
+BOUNDS = {
+    "infusion_minimum_minutes": (1, 60),
+    "hydration_minimum_minutes": (1, 120),
+    "additional_hour_minimum_minutes": (1, 60),
+    "bag_change_minutes": (0, 30),
+    "concurrent_minimum_minutes": (0, 60),
+    "home_per_diem_units": (1, 9),
+    "maximum_units_per_dose": (1, 99_999),
+    "maximum_units_per_period": (1, 99_999),
+    "units_period_months": (1, 36),
+    "minimum_days_between_doses": (1, 999),
+    "maximum_units_per_line": (1, 99_999),
+}
+CHOICES = {
+    "infusion_past_midnight": ["start_date", "per_day"],
+    "administration_family": ["therapeutic", "complex"],
+    "missing_stop_time": ["hold", "push"],
+    "discarded_drug": ["separate_line", "combined_line", "not_billed"],
+    "zero_discard_modifier": ["required", "not_used"],
+    "billable_discard_reasons": [
+        "vial_remainder", "stopped_early", "line_residual", "overfill", "broken_or_spilled", "prepared_not_given",
+    ],
+    "billable_discard_drugs": ["all", "variable_dose"],
+    "billable_discard_containers": ["single_dose", "all"],
+    "maximum_discarded_units": ["none", "smallest_vial"],
+    "supplied_drug_line": ["none", "nominal_charge"],
+    "distinct_site_modifier": ["59", "XS", "XE", "XP", "XU"],
+    "modifier_340b": ["none", "by_date", "TB", "JG", "UD", "U8"],
+    "off_campus_modifier": ["not_used", "required"],
+    "route_modifier": ["not_used", "required"],
+    "home_administration": ["visit", "infusion"],
+    "home_per_diem": ["none", "S9379"],
+    "prior_authorization": ["none", "always", "above_dose"],
+    "administered_lines_per_day": ["any", "one", "one_paid"],
+    "split_claim_modifier": ["not_said", "59", "76", "note"],
+}  # fmt: skip
+# Where nothing at all may be said instead, which is no limit.
+OPTIONAL = {
+    "prior_authorization_dose_limit",
+    "maximum_units_per_dose",
+    "maximum_units_per_period",
+    "minimum_days_between_doses",
+    "maximum_units_per_line",
+    "maximum_claim_charge",
+}
+
+
+def takes(name: str, raw: object) -> bool:
+    try:
+        return PARAMETERS[name].clean(raw) == raw
+    except ValueError:
+        return False
+
+
+def test_a_number_of_a_policy_lies_within_its_bounds() -> None:
+    assert list(BOUNDS) == [name for name, row in PARAMETERS.items() if row.kind in ("minutes", "count")]
+    for name, (lowest, highest) in BOUNDS.items():
+        numbers = (lowest - 1, lowest, highest, highest + 1)
+        assert [takes(name, number) for number in numbers] == [False, True, True, False], name
+
+
+def test_a_choice_of_a_policy_is_one_of_its_list() -> None:
+    assert {name: list(row.choices) for name, row in PARAMETERS.items() if row.choices} == CHOICES
+    for name, choices in CHOICES.items():
+        if PARAMETERS[name].kind == "choice":
+            assert all(takes(name, choice) for choice in choices), name
+            assert not takes(name, "otherwise")
+
+
+def test_no_value_is_taken_where_there_may_be_no_limit_and_nowhere_else() -> None:
+    assert {name for name in PARAMETERS if takes(name, None)} == OPTIONAL
+
+
+def test_what_people_read_of_a_policy_is_words() -> None:
+    choices = [words for row in PARAMETERS.values() for words in row.choices.values()]
+    labels = [word for row in PARAMETERS.values() for word in (row.label, row.meaning)]
+    for words in [*choices, *labels, *GROUPS, *SETTINGS.values()]:
+        assert words[0].isupper() or words[0].isdigit()
+        assert "_" not in words
+
+
+def test_a_problem_of_a_policy_reads_as_its_sentence() -> None:
+    with pytest.raises(PolicyProblem, match=r"^No longer is not a policy parameter\.$"):
+        inline_layers({"No longer": 1})
+
+
+def test_the_wider_scope_has_the_smaller_width() -> None:
+    assert [Scope(setting, drug).width for drug in ("", "J2350") for setting in ("", "home")] == [0, 1, 2, 3]
+
+
+def test_a_value_says_where_in_an_encounter_it_would_stand_and_whose_it_is() -> None:
+    drug = {"drug_covered": False, "settings": {"home": {"step_therapy": "an interferon"}}}
+    document = {"ndc_required": True, "settings": {"home": {"discarded_drug": "not_billed"}}, "drugs": {"J2350": drug}}
+    rules = national_baseline().with_inline(document).on(ON, "home")
+    for name, path in {
+        "ndc_required": "policy.ndc_required",
+        "discarded_drug": "policy.settings.home.discarded_drug",
+        "drug_covered": "policy.drugs.J2350.drug_covered",
+        "step_therapy": "policy.drugs.J2350.settings.home.step_therapy",
+    }.items():
+        reading = rules.read(name, "J2350")
+        assert (reading.path, reading.whose) == (path, "Given with this encounter")
+
+
+def test_a_policy_is_its_layers_whatever_was_read_of_it() -> None:
+    used, unused = PayerPolicy((BASELINE,)), PayerPolicy((BASELINE,))
+    reading = used.on(ON, "office").read("drug_covered")
+    assert used == unused
+    assert len({used, unused, reading, unused.on(ON, "office").read("drug_covered")}) == 2
+
+
+@pytest.mark.parametrize("amount", ["0", "0.5", "99999.99", 600, Decimal("0.000001"), "999999999.999999"])
 def test_an_amount_of_a_policy_is_exact(amount: Any) -> None:
     [found] = inline_layers({"maximum_claim_charge": amount})
     assert found.values["maximum_claim_charge"] == Decimal(amount)
@@ -387,6 +502,66 @@ def test_what_came_later_is_written_only_where_it_was_said() -> None:
 
 def answered(*administrations: Any, **policy: Any) -> Any:
     return statement_document(read(encounter(*administrations, policy=policy)))
+
+
+def test_what_is_not_said_of_an_administration_is_the_usual() -> None:
+    """No field but its id, its route and the milligrams of a vial has to be there."""
+    vial = Vial(amount=Decimal(300), count=1, single_dose=None, ndc="", lot="", expires=None)
+    usual = Administration(
+        id="a1", route="iv_push", drug="", order="", access="1", access_reason="", purpose="", primary=False,
+        acquired="purchased", bought_340b=False, vials=(vial,),
+    )  # fmt: skip
+    said = encounter({"route": "iv_push", "vials": [{"amount": "300"}]})
+    assert parse_encounter(said, ZONE).encounter.administrations == (usual,)
+    assert Administration(id="a1", route="iv_push", vials=(Vial(amount=Decimal(300)),)) == usual
+
+
+def test_an_answer_has_these_fields_and_no_others() -> None:
+    vials, rest = [{"amount": "300", "ndc": "50242-0150-01"}], [{"amount": "20", "reason": "stopped_early"}]
+    given = infused("J2350", 0, 60, administered="280", vials=vials, discards=rest)
+    statement = read(encounter(given, policy={"infusion_minimum_minutes": 15}))
+    answer: Any = statement_document(statement)
+    assert answer["policy"].pop("infusion_minimum_minutes") == {"value": 15, "from": "inline", "source": "CAS16"}
+    assert all(set(each) == {"value", "from", "source"} for each in answer.pop("policy").values())
+    lines = answer.pop("lines")
+    finding = statement.findings[0]
+    assert answer == {
+        "id": "test",
+        "status": "ready",
+        "date_of_service": DAY,
+        "findings": [
+            {"code": "waste.stopped_early", "severity": "warning", "administration": "a1", "field": "discards.0",
+             "message": finding.message},
+        ],
+        "reference": shipped_reference().version,
+    }  # fmt: skip
+    because = [line.pop("because") for line in lines]
+    assert because[0][0] == {
+        "rule": "infusion_minimum_minutes", "source": "CAS16", "value": 15, "from": "inline",
+        "text": statement.lines[0].because[0].text,
+    }  # fmt: skip
+    assert {"rule", "text", "source"} == set(because[1][0]), "a rule that no payer may change"
+    drug = {"code": "J2350", "kind": "drug", "administrations": ["a1"], "minutes": None}
+    assert lines == [
+        {"code": "96365", "modifiers": [], "units": 1, "kind": "administration", "administrations": ["a1"],
+         "minutes": 60, "ndcs": []},
+        drug | {"modifiers": [], "units": 280, "ndcs": [{"ndc": "50242015001", "quantity": "9.333", "unit": "ML"}]},
+        drug | {"modifiers": ["JW"], "units": 20, "ndcs": [{"ndc": "50242015001", "quantity": "0.667", "unit": "ML"}]},
+    ]  # fmt: skip
+
+
+def test_an_answer_names_no_place_where_there_is_none() -> None:
+    answer: Any = statement_document(read({"setting": "office"}))
+    assert (answer["status"], answer["date_of_service"], answer["lines"], answer["policy"]) == ("blocked", None, [], {})
+    nothing: Any = statement_document(read(encounter(injected("J2351"), policy={"administration_paid": False})))
+    [finding] = [each for each in nothing["findings"] if each["code"] == "administration.not_paid"]
+    assert (finding["administration"], finding["field"]) == (None, None)
+
+
+def test_the_kinds_of_a_record_are_told_in_words() -> None:
+    for words in (ROUTES, PURPOSES, DEPARTMENTS, ACQUIRED, FORMS):
+        assert all(word[0].isupper() and "_" not in word for word in words.values())
+    assert set(LINE_ROUTES) == set(ROUTES) - {"hydration", "oral"}
 
 
 def test_a_nominal_charge_is_written_out_and_no_other() -> None:
