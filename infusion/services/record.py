@@ -129,14 +129,14 @@ class Reader:
 
     def _drugs_without_any_stop(self, encounter: Encounter) -> frozenset[str]:
         """Codes whose every infusion has a start and no stop, under a payer that counts such a drug as a push."""
-        if not [each for each in encounter.administrations if each.stop is None and each.route == "iv_infusion"]:
+        endless = [each for each in encounter.administrations if each.stop is None and each.route == "iv_infusion"]
+        if not endless:
             return NO_DRUG
         stopped = {each.drug for each in encounter.administrations if each.stop is not None}
-        infusions = [each for each in encounter.administrations if each.route == "iv_infusion"]
-        unstarted = {each.drug for each in infusions if each.start is None}
+        unstarted = {each.drug for each in endless if each.start is None}
         return frozenset(
             code
-            for code in dict.fromkeys(each.drug for each in infusions)
+            for code in dict.fromkeys(each.drug for each in endless)
             if code not in stopped | unstarted and self.rules.read("missing_stop_time", code).value == "push"
         )
 
@@ -212,10 +212,9 @@ class Reader:
         rows = self.reference.drugs.get(each.drug, ())
         if rows:
             successor = next((row.replaced_by for row in reversed(rows) if row.replaced_by), "")
-            ended = rows[-1].last_day is not None and rows[-1].last_day < self.on
-            advice = f"Use {successor}." if ended and successor else f"It begins on {rows[0].first_day}."
-            if ended and not successor:
-                advice = f"It ended on {rows[-1].last_day}."
+            later = [row.first_day for row in rows if row.first_day > self.on]
+            ended = f"Use {successor}." if successor else f"It ended on {rows[-1].last_day}."
+            advice = f"It begins on {later[0]}." if later else ended
             self.findings.add(
                 "code.not_effective", administration=each.id, field="drug", code=each.drug, on=self.on, advice=advice
             )
@@ -375,6 +374,6 @@ class Reader:
             else:
                 pauses.append((begin, end))
         covered = merged(pauses)
-        if complete and start and stop and start < stop and covered == [(start, stop)]:
+        if complete and covered == [(start, stop)]:
             self.findings.add("time.no_running_time", administration=each.id, field="pauses", what=what)
         return covered

@@ -32,6 +32,7 @@ from tests.rules.shorthand import (
 
 Document = dict[str, Any]
 HOSPITAL = "hospital_outpatient"
+OCRELIZUMAB = "50242-0150-01"
 UNVERIFIED = PayerPolicy(
     (
         BASELINE,
@@ -95,7 +96,7 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "hydration.purpose_missing": (
         encounter(without(hydrated(0, 60), "purpose")), "a1", "purpose", "only ordered hydration counts"),
     "ndc.other_drug": (
-        encounter(infused("J1301", 0, 60, vials=[{"amount": "30", "ndc": "50242-0150-01"}])),
+        encounter(infused("J1301", 0, 60, vials=[{"amount": "30", "ndc": OCRELIZUMAB}])),
         "a1", "vials.0.ndc", "belongs to ocrelizumab (J2350)"),
     "route.not_allowed": (
         encounter(sixty(route="intramuscular")), "a1", "route", "not given by this route: Intramuscular injection"),
@@ -135,7 +136,7 @@ TABLE: dict[str, tuple[Document, str, str, str]] = {
     "access.reason_missing": (
         encounter(sixty(), infused("J2323", 60, 120, access="2")), "a2", "access_reason", "counted on access 1"),
     "administration.not_paid": (
-        under("administration_paid", False), "", "", "does not pay administration apart from the drug: 96365"),
+        under("administration_paid", False), "", "", "apart from the drug: 96365 will be denied."),
     "authorization.required": (under("prior_authorization", "always"), "a1", "drug", "a prior authorization for"),
     "date_of_service.differs": (
         encounter(sixty(), date_of_service="2026-03-09"), "", "date_of_service", "not the day of the earliest start"),
@@ -312,6 +313,7 @@ def findings(document: Document, code: str) -> list[tuple[str, str]]:
         ("time.start_missing", encounter(without(hydrated(0, 60), "start")), [("a1", "start")]),
         ("time.stop_missing", encounter(without(hydrated(0, 60), "stop")), [("a1", "stop")]),
         ("time.stop_missing", encounter(without(hydrated(0, 60, purpose="diluent"), "stop")), []),
+        ("time.stop_missing", encounter(without(hydrated(0, 60, purpose="keep_open"), "stop")), []),
         ("time.stop_not_after_start", encounter(hydrated(0, 0)), [("a1", "stop")]),
         ("time.stop_not_after_start", encounter(pushed("J1200", 5, stop=clock(5))), [("a1", "stop")]),
         ("time.pause_open", encounter(sixty(pauses=[{"stop": clock(5)}])), [("a1", "pauses.0.start")]),
@@ -344,6 +346,22 @@ def findings(document: Document, code: str) -> list[tuple[str, str]]:
             [("a1", "pauses.0.start")],
         ),
         ("waste.not_billed", encounter(discarding("1", "prepared_not_given")), [("a1", "discards.0")]),
+        (
+            "ndc.other_drug",
+            encounter(infused("J1301", 0, 60, vials=[{"amount": "30"}, {"amount": "30", "ndc": OCRELIZUMAB}])),
+            [("a1", "vials.1.ndc")],
+        ),
+        (
+            "ndc.other_drug",
+            encounter(infused("J1301", 0, 60, vials=[
+                {"amount": "30", "ndc": "5024215001"}, {"amount": "30", "ndc": OCRELIZUMAB}])),
+            [("a1", "vials.1.ndc")],
+        ),
+        (
+            "drug.look_alike",
+            encounter(infused("J1301", 0, 60, vials=[{"amount": "30"}, {"amount": "300"}])),
+            [("a1", "vials.1.amount")],
+        ),
         ("waste.not_billed", encounter(sixty(discards=[{"amount": "0", "reason": "overfill"}])), []),
         (
             "waste.not_billed",
@@ -369,6 +387,33 @@ def test_the_same_finding_elsewhere(code: str, document: Document, places: list[
     assert findings(document, code) == places
 
 
+@pytest.mark.parametrize(
+    "code",
+    ["code.not_effective", "drug.look_alike", "drug.not_given", "drug.price_contradictory", "drug.unknown",
+     "ndc.other_drug", "route.not_allowed"],
+)  # fmt: skip
+def test_a_drug_that_cannot_be_billed_like_this_has_no_line_at_all(code: str) -> None:
+    assert read(TABLE[code][0]).lines == ()
+
+
+@pytest.mark.parametrize(
+    ("pauses", "code"),
+    [([(0, 60), (5, None)], "time.pause_open"), ([(0, 60), (None, 5)], "time.pause_open"),
+     ([(0, 60), (50, 61)], "time.pause_outside")],
+)  # fmt: skip
+def test_what_ran_is_left_open_while_a_pause_is_wrong(pauses: list[tuple[int | None, int | None]], code: str) -> None:
+    written = [
+        {name: clock(minute) for name, minute in (("start", start), ("stop", stop)) if minute is not None}
+        for start, stop in pauses
+    ]
+    assert [error.code for error in read(encounter(sixty(pauses=written))).errors] == [code]
+
+
+def test_fluid_of_unknown_purpose_holds_up_what_is_given_by_vein() -> None:
+    statement = read(encounter(sixty(), without(hydrated(60, 120), "purpose")))
+    assert [line.code for line in statement.lines] == ["J2350"]
+
+
 def test_a_code_that_ended_without_a_successor_says_when() -> None:
     [row] = shipped_reference().drugs["J2930"]
     reference = shipped_reference().with_drugs([replace(row, replaced_by="")])
@@ -376,16 +421,37 @@ def test_a_code_that_ended_without_a_successor_says_when() -> None:
     assert found(statement, "code.not_effective").message.endswith("It ended on 2024-03-31.")
 
 
+def test_a_code_that_has_not_begun_says_when_and_names_no_successor() -> None:
+    assert found(read(on("1989-12-31", infused("J2930", 0, 60))), "code.not_effective").message.endswith(
+        "It begins on 1990-01-01."
+    )
+
+
+def test_between_two_stretches_of_a_code_the_next_one_is_named() -> None:
+    [row] = shipped_reference().drugs["J2350"]
+    stretches = [replace(row, last_day=date(2020, 12, 31)), replace(row, first_day=date(2022, 1, 1))]
+    statement = read(on("2021-06-01", sixty()), reference=shipped_reference().with_drugs(stretches))
+    assert found(statement, "code.not_effective").message.endswith("It begins on 2022-01-01.")
+
+
 def test_a_retired_code_by_a_wrong_route_is_told_of_both() -> None:
     document = on("2024-04-01", injected("J2930"))
     assert [error.code for error in read(document).errors] == ["code.not_effective", "route.not_allowed"]
 
 
-@pytest.mark.parametrize("code", ["J2930", "J0000"])
-def test_a_dose_of_nothing_is_told_beside_a_code_that_cannot_be_used(code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "name"), [("J2930", "methylprednisolone sodium succinate"), ("J0000", "J0000"), ("", "drug")]
+)
+def test_a_dose_of_nothing_is_told_beside_a_code_that_cannot_be_used(code: str, name: str) -> None:
     document = encounter(pushed("J1200") | {"drug": code, "administered": "0"})
     assert [error.code for error in read(document).errors][1:] == ["drug.not_given"]
     assert read(document).lines == ()
+    assert found(read(document), "drug.not_given").message.startswith(f"None of the {name} reached the patient")
+
+
+def test_a_fluid_without_a_name_is_called_hydration() -> None:
+    message = found(read(encounter(without(hydrated(0, 60), "stop"))), "time.stop_missing").message
+    assert message.startswith("Hydration has no stop time")
 
 
 @pytest.mark.parametrize(("code", "name"), [("J0000", "J0000"), ("", "The drug")])
@@ -413,6 +479,25 @@ def test_supplied_drug_that_the_payer_wants_to_see_costs_a_cent() -> None:
     assert "it appears at a nominal charge" in found(statement, "drug.supplied").message
 
 
+@pytest.mark.parametrize(("name", "value", "code"), [
+    ("drug_covered", False, "drug.not_covered"),
+    ("accepted_diagnoses", ["G35.D"], "diagnosis.not_accepted"),
+    ("prior_authorization", "always", "authorization.required"),
+    ("step_therapy", "another drug", "step_therapy.required"),
+])  # fmt: skip
+def test_a_payer_that_asks_for_one_thing_is_not_said_to_ask_for_another(name: str, value: Any, code: str) -> None:
+    assert [each.code for each in read(under(name, value)).findings] == [code]
+
+
+@pytest.mark.parametrize("amounts", [{"ordered": "0.5"}, {"administered": "0.5"}])
+def test_half_a_milligram_is_not_above_half_a_milligram(amounts: Document) -> None:
+    policy = {"prior_authorization": "above_dose"}
+    for limit, asked in (("0.5", []), ("0.4999", [("a1", "ordered")])):
+        document = encounter(without(sixty(), "administered") | amounts,
+                             policy=policy | {"prior_authorization_dose_limit": limit})  # fmt: skip
+        assert findings(document, "authorization.required") == asked
+
+
 def test_one_finding_is_told_once() -> None:
     document = encounter(sixty(), infused("J2350", 60, 120), policy={"drug_covered": False})
     assert [each.code for each in read(document).findings].count("drug.not_covered") == 1
@@ -436,6 +521,14 @@ def test_an_unverified_rule_is_told_without_the_baseline_below_it() -> None:
 def test_an_unverified_rule_that_ended_says_nothing() -> None:
     layer = Layer("Example Mutual", {"drug_covered": False}, status="unverified", effective_until=date(2026, 3, 9))
     assert read(encounter(sixty()), PayerPolicy((BASELINE, layer))).findings == ()
+
+
+def test_an_unverified_rule_for_a_missing_stop_says_nothing_where_no_infusion_misses_one() -> None:
+    layer = Layer("Example Mutual", {"missing_stop_time": "push"}, status="unverified")
+    for given in (sixty(), pushed("J1200", 0)):
+        told = read(encounter(given), PayerPolicy((BASELINE, layer))).findings
+        assert "policy.unverified" not in [each.code for each in told]
+    assert found(read(encounter(without(sixty(), "stop")), PayerPolicy((BASELINE, layer))), "policy.unverified")
 
 
 # What is no encounter -----------------------------------------------------------------------------------------------

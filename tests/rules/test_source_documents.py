@@ -1,6 +1,7 @@
 """The examples of the articles this project began with: what they print, and what the rules say."""
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -89,6 +90,24 @@ def test_two_codes_of_one_drug_share_its_ndc() -> None:
     other = infused("J1745", 0, 60, vials=[{"amount": "100", "ndc": "99999-0001-01"}])
     statement = read(encounter(other), reference=reference.with_drugs([marked]))
     assert [finding.code for finding in statement.errors] == ["ndc.other_drug"]
+
+
+def test_an_ndc_that_two_drugs_have_on_file_goes_with_either() -> None:
+    reference = shipped_reference()
+    [infliximab] = reference.drugs["J1745"]
+    kit = replace(infliximab, containers=(replace(infliximab.containers[0], ndc=OCRELIZUMAB_NDC),))
+    for drug in ("J1745", "J2350"):
+        given = infused(drug, 0, 60)
+        given["vials"][0]["ndc"] = OCRELIZUMAB_NDC
+        assert read(encounter(given), reference=reference.with_drugs([kit])).errors == ()
+
+
+def test_a_drug_that_a_site_calls_otherwise_keeps_its_ndcs() -> None:
+    reference = shipped_reference()
+    [row] = reference.drugs["J2350"]
+    own = replace(row, name="the humanized one", first_day=date(2026, 1, 1))
+    given = infused("J2350", 0, 60, vials=[{"amount": "300", "ndc": OCRELIZUMAB_NDC}])
+    assert read(encounter(given), reference=reference.with_drugs([own])).errors == ()
 
 
 @pytest.mark.parametrize(
