@@ -80,9 +80,9 @@ class Drug:
     label_notes: tuple[str, ...] = ()
     # What follows from the columns, worked out once: the name that begins a sentence, whether all containers are
     # single-dose, the sizes in which it is sold, and the NDC of each size that has one alone.
-    label: str = field(init=False, compare=False, repr=False)
-    single_dose: bool = field(init=False, compare=False, repr=False)
-    sizes: tuple[Decimal, ...] = field(init=False, compare=False, repr=False)
+    label: str = field(init=False, repr=False)
+    single_dose: bool = field(init=False, repr=False)
+    sizes: tuple[Decimal, ...] = field(init=False, repr=False)
     ndcs: Mapping[Decimal, str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 """The parts of the rules by themselves: clock, policy, reference and the document of an encounter."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,7 @@ from infusion.services.days import instant_after
 from infusion.services.drug import smallest_total
 from infusion.services.drug_document import FORMS, LINE_ROUTES
 from infusion.services.facts import ACQUIRED, DEPARTMENTS, PURPOSES, ROUTES, Administration, Pause, Vial
-from infusion.services.reference import DATA, load_reference, shipped_reference
+from infusion.services.reference import DATA, drug_row, load_reference, shipped_reference
 from infusion.services.wire import encounter_document, parse_encounter, statement_document
 from payers.policy import (
     BASELINE,
@@ -406,7 +407,12 @@ def test_the_version_changes_with_any_byte(tmp_path: Path) -> None:
     assert load_reference(tmp_path).version == shipped_reference().version
     with (tmp_path / "rules.toml").open("a") as rules:
         rules.write("\n")
-    assert load_reference(tmp_path).version != shipped_reference().version
+    changed = load_reference(tmp_path)
+    assert changed.version != shipped_reference().version
+    own = changed.with_drugs(changed.drugs["J2350"])
+    assert own.version != changed.version
+    assert len(changed.version) == len(own.version) == 16
+    assert changed.diagnosis_families == ("G35", "G37.8")
 
 
 @pytest.mark.parametrize(
@@ -436,6 +442,29 @@ def test_a_site_s_own_row_takes_the_place_of_the_one_that_begins_that_day() -> N
     reference = shipped_reference().with_drugs([replace(row, name="the same"), later])
     assert [each.name for each in reference.drugs["J2350"]] == ["the same", "another"]
     assert [each.name for each in shipped_reference().drugs["J2350"]] == ["ocrelizumab"]
+
+
+def test_a_site_s_own_row_that_begins_on_the_last_day_of_another_ends_it_the_day_before() -> None:
+    [row] = shipped_reference().drugs["J2930"]
+    own = replace(row, name="another", first_day=date(2024, 3, 31), last_day=None)
+    first, second = shipped_reference().with_drugs([own]).drugs["J2930"]
+    assert (first.last_day, second.name) == (date(2024, 3, 30), "another")
+
+
+def test_what_follows_from_the_columns_of_a_drug() -> None:
+    boxes = [{"amount": "500", "ndc": "11111-0001-01"}, {"amount": "500", "ndc": "11111-0001-02"},
+             {"amount": "100", "ndc": "22222-001-01"}]  # fmt: skip
+    columns = {
+        "code": "J9312", "name": "rituximab", "billing_unit": "10", "routes": ["iv_infusion"], "first_day": ON,
+        "hospital_packaged": False, "may_be_complex": True, "form": "powder", "source": "expert",
+        "status": "unverified",
+    }  # fmt: skip
+    drug = drug_row(columns | {"containers": boxes})
+    assert (drug.label, drug.single_dose, drug.sizes) == ("Rituximab", True, (Decimal(100), Decimal(500)))
+    assert drug.ndcs == {Decimal(100): "22222000101"}
+    assert not drug_row(columns | {"containers": [*boxes, {"amount": "50", "single_dose": False}]}).single_dose
+    assert drug_row(columns | {"containers": boxes}) in {drug}
+    assert not re.search("label=|sizes=|ndcs=|single_dose=", repr(replace(drug, containers=())))
 
 
 def test_jz_is_not_carried_where_no_day_says_so() -> None:
