@@ -27,7 +27,6 @@ from infusion.models import (
 from infusion.reference_now import current_reference
 from infusion.services import facts
 from infusion.services.calculate import calculate
-from infusion.services.label import PastDose
 from infusion.services.lines import Statement
 from infusion.services.wire import encounter_document, statement_document
 from payers.models import Payer, PolicyOverride
@@ -121,7 +120,7 @@ def colleagues(clinic: Clinic) -> QuerySet[User]:
     return User.objects.filter(clinic=clinic, is_active=True).order_by("last_name", "first_name", "username")
 
 
-def past_doses(patient: Patient | None, except_for: Encounter | None = None) -> tuple[PastDose, ...]:
+def past_doses(patient: Patient | None, except_for: Encounter | None = None) -> tuple[facts.PastDose, ...]:
     """What a patient was given at earlier visits to the clinic, one dose for each visit and drug."""
     if patient is None or patient.pk is None:
         return ()
@@ -135,7 +134,7 @@ def past_doses(patient: Patient | None, except_for: Encounter | None = None) -> 
         "encounter_id", "encounter__date_of_service", "drug", "administered"
     ):
         doses[visit, on, drug] = doses.get((visit, on, drug), Decimal(0)) + (amount or Decimal(0))
-    return tuple(PastDose(on, drug, amount) for (_, on, drug), amount in doses.items())
+    return tuple(facts.PastDose(on, drug, amount) for (_, on, drug), amount in doses.items())
 
 
 def orders_of(clinic: Clinic) -> QuerySet[Order]:

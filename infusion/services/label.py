@@ -15,8 +15,6 @@ from decimal import Decimal
 from infusion.services.clock import ClockChange, instant, zone_named
 from infusion.services.facts import Administration, Encounter, PastDose
 
-__all__ = ["Caution", "PastDose", "cautions", "months_after"]
-
 INTRAVENOUS, SUBCUTANEOUS = "J2350", "J2351"
 OCRELIZUMAB = (INTRAVENOUS, SUBCUTANEOUS)
 DOSING, SUBCUTANEOUS_LABEL = "OCRDOSE", "ZUN"

@@ -80,9 +80,7 @@ class Expected:
     @property
     def variance(self) -> Decimal | None:
         """How far the compared part lies from its benchmark."""
-        if self.compared is None or self.benchmark is None:
-            return None
-        return self.compared - self.benchmark
+        return _total(each.variance for each in self._believed)
 
     @property
     def without_rate(self) -> tuple[str, ...]:

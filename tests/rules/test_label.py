@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from infusion.premedication import ITEMS, USUAL, premedication_for
-from infusion.services.facts import Administration, Encounter
-from infusion.services.label import PastDose, cautions, months_after
+from infusion.services.facts import Administration, Encounter, PastDose
+from infusion.services.label import cautions, months_after
 from infusion.services.reference import shipped_reference
 
 TODAY = date(2026, 3, 10)
@@ -97,6 +97,17 @@ def test_premedication_comes_half_an_hour_before(pushed, warned):
     assert (codes(encounter(push, infusion)) == ["label.premedication"]) is warned
 
 
+@pytest.mark.parametrize(
+    ("drug", "name"),
+    [("J2919", "Methylprednisolone"), ("J2930", "Methylprednisolone"), ("J2920", "Methylprednisolone"),
+     ("J1200", "Diphenhydramine")],
+)  # fmt: skip
+def test_premedication_is_called_by_its_name_under_each_of_its_codes(drug, name):
+    tablet, push = replace(premedication_for(["acetaminophen"])[0], start=NINE), dose(drug, "iv_push", 100, start=NINE)
+    [caution] = cautions(encounter(tablet, push, dose(ordered=300, start=NINE)), ())
+    assert caution.message.startswith(f"{name} was pushed 0 minutes before")
+
+
 def test_what_is_not_known_is_not_warned_about():
     push, _, tablet = premedication_for(USUAL)
     started = dose(ordered=300, start=NINE)
@@ -118,10 +129,18 @@ def test_one_minute_is_one_minute():
 
 
 def test_every_caution_names_a_source_of_the_tables():
-    given = encounter(dose("J2351", "iv_push", 920), dose())
+    given = encounter(dose("J2351", "iv_push", 920), dose(), dose(route="subcutaneous", ordered=300))
     found = cautions(given, past((date(2026, 3, 1), "J2350", 600)))
     assert {each.source for each in found} == {"OCRDOSE", "ZUN"}
     assert {each.source for each in found} <= set(shipped_reference().sources)
+
+
+def test_every_caution_points_at_the_field_that_is_to_be_checked():
+    wrong_ways = encounter(dose("J2351", "iv_push", 920), dose(route="subcutaneous"))
+    found = cautions(wrong_ways, past((date(2026, 3, 1), "J2350", 600))) + cautions(encounter(dose()), ())
+    assert {(each.code, each.field) for each in found} == {
+        ("label.route", "route"), ("label.interval", "drug"), ("label.first_dose", "ordered"),
+    }  # fmt: skip
 
 
 def test_a_shorter_month_ends_the_interval():

@@ -109,6 +109,7 @@ def test_a_supplied_drug_brings_nothing_and_says_so() -> None:
     found = expected_payment([line("J2350", 600, charge="0.01")], RATES)
     assert (found.lines[0].amount, found.lines[0].supplied) == (dollars("0.00"), True)
     assert found.without_rate == ()
+    assert not any(each.supplied for each in expected_payment([*SARAH, line("J1200", 1)], RATES).lines)
 
 
 @pytest.mark.parametrize(
