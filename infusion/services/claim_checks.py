@@ -280,10 +280,10 @@ class _Claim:
 
         The units lie between what was given, rounded up, and what the opened vials hold [CGSJW].
         """
-        groups: dict[tuple[str, bool], list[ServiceLine]] = {}
+        groups: dict[tuple[str, Decimal | None], list[ServiceLine]] = {}
         for line in self.lines:
             if line.kind == "drug":
-                groups.setdefault((line.code, line.charge is None), []).append(line)
+                groups.setdefault((line.code, line.charge), []).append(line)
         for (code, _), group in groups.items():
             drug = self.reference.drug(code, self.on)
             if drug is None:

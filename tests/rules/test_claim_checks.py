@@ -23,7 +23,7 @@ from infusion.services.findings import CLAIM_ERRORS, CLAIM_INFOS, CLAIM_MESSAGES
 from infusion.services.lines import NdcQuantity, ServiceLine, Statement
 from infusion.services.reference import shipped_reference
 from infusion.services.wire import parse_encounter
-from payers.policy import BASELINE, PARAMETERS, Layer, PayerPolicy, national_baseline
+from payers.policy import BASELINE, PARAMETERS, Layer, PayerPolicy, Scope, national_baseline
 from tests.rules.shorthand import ZONE, encounter, infused, injected, on, pushed, read
 from tests.rules.test_findings import check_sentence
 
@@ -117,7 +117,8 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
     "claim.ndc_malformed": (
         {"lines": [drug_line(ndcs=(NdcQuantity("5024201500", Decimal(20), "ML"),))]}, "NDC 5024201500 on the line"),
     "claim.ndc_missing": (
-        {"policy": payer(ndc_required=True), "lines": [drug_line(ndcs=())]}, "a line of J2350 has none"),
+        {"policy": payer(ndc_required=True), "lines": [*lines_of()[:2], drug_line(ndcs=())]},
+        "a line of J2350 has none"),
     "claim.pair_never": ({"pairs": (pair("96365", "J2350"),)}, "96365 and J2350 are never paid together"),
     "claim.pair_without_modifier": (
         {"pairs": (pair("96365", "96366", modifier_allowed=True),)}, "They were given on one access"),
@@ -126,13 +127,13 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "claim.place_facility": ({"place_of_service": "22"}, "neither the infusion (96365, 96366) nor its drug"),
     "claim.place_missing": ({"place_of_service": ""}, "There is no place of service"),
-    "claim.second_visit": ({"others": (FIRST_VISIT,)}, "an earlier visit that day with 96365"),
+    "claim.second_visit": ({"others": (FIRST_VISIT,)}, "without 59, so the payer denies it"),
     "claim.total_too_high": ({"charges": {2: Decimal("100000.00")}}, "Send 2 claims: 1) J2350 JZ x599: $99,833.33; 2)"),
     "claim.trial_drug_charged": ({"trial_number": "01234567"}, "The sponsor of trial 01234567 supplies the drug"),
     "claim.trial_number_malformed": (
         {"trial_number": "NCT01234", "lines": lines_of()[:1]}, "NCT01234 is not the number of a trial"),
     "claim.unit_charge_too_high": (
-        {"lines": [drug_line(units=1)], "charges": {0: Decimal("100000")}},
+        {"lines": [drug_line(units=2)], "charges": {0: Decimal("200000")}},
         "One unit of J2350 JZ is charged at $100,000"),
     "claim.units_above_absolute": ({"limits": {"96366": limit(0, "2")}}, "1 units of 96366 on one day are above 0"),
     "claim.units_not_by_milligram": (
@@ -487,6 +488,11 @@ def test_an_ndc_is_well_formed(ndc: str, quantity: str, unit: str, wrong: bool) 
     assert codes(lines=[line]) == (["claim.ndc_malformed"] if wrong else [])
 
 
+def test_an_ndc_that_is_empty_is_said_to_be() -> None:
+    [finding] = checked(lines=[drug_line(ndcs=(NdcQuantity("", Decimal(20), "ML"),))])
+    assert finding.message.startswith("NDC (empty) on the line of J2350")
+
+
 def test_an_ndc_is_missed_only_where_the_payer_wants_one() -> None:
     assert codes(lines=[drug_line(ndcs=())]) == []
     assert codes(policy=payer(ndc_required=True)) == []
@@ -508,7 +514,7 @@ def test_an_add_on_keeps_its_parent() -> None:
 
 @pytest.mark.parametrize(("family", "wrong"), [("complex", False), ("therapeutic", True)])
 def test_complex_codes_stand_where_the_payer_takes_them(family: str, wrong: bool) -> None:
-    lines = lines_of(sarah(), payer(administration_family="complex"))
+    lines = [lines_of()[1], *lines_of(sarah(), payer(administration_family="complex"))]
     found = checked(policy=payer(administration_family=family), lines=lines)
     assert [each.code for each in found] == ["claim.complex_family"] * (2 * wrong)
     assert not wrong or "which Example Mutual does not take for ocrelizumab" in found[0].message
@@ -601,6 +607,16 @@ def test_two_initial_codes_of_two_visits_are_told_once() -> None:
     assert codes(others=(OtherVisit(units={"96374": 1}, earlier=True),), pairs=edit) == ["claim.second_visit"]
 
 
+def test_a_pair_may_be_all_that_is_here() -> None:
+    """On this claim, and with the earlier visit; after a pair that says nothing too."""
+    first, second, _ = lines_of()
+    edits = (pair("96413", "96374"), pair("96365", "96366", modifier_allowed=True))
+    [finding] = checked(lines=[first, second], pairs=edits)
+    assert "and neither has one: 96366 is denied" in finding.message
+    before = OtherVisit(units={"96372": 1}, earlier=True)
+    assert codes(lines=[first], others=(before,), pairs=(pair("96365", "96372"),)) == ["claim.pair_never"]
+
+
 def test_a_pair_of_the_earlier_visit_alone_is_not_told_on_this_claim() -> None:
     before = OtherVisit(units={"96372": 1, "J2351": 920}, earlier=True)
     assert codes(others=(before,), pairs=(pair("96372", "J2351"),)) == []
@@ -624,11 +640,11 @@ def test_units_of_every_visit_of_the_day_count_together() -> None:
 
 
 def test_a_limit_of_a_line_looks_at_the_longest_line() -> None:
-    halves = [drug_line(units=300), drug_line(units=300)]
+    lines = [drug_line(units=301), drug_line(units=299)]
     other = OtherVisit(units={"J2350": 600}, earlier=False)
-    assert codes(lines=halves, limits={"J2350": limit(300, "1")}, others=(other,)) == []
-    [finding] = checked(lines=halves, limits={"J2350": limit(299, "1")}, others=(other,))
-    assert "300 units of J2350 on one line are above 299 (MUE 2026Q1, practitioner)" in finding.message
+    assert codes(lines=lines, limits={"J2350": limit(301, "1")}, others=(other,)) == []
+    [finding] = checked(lines=lines, limits={"J2350": limit(300, "1")}, others=(other,))
+    assert "301 units of J2350 on one line are above 300 (MUE 2026Q1, practitioner)" in finding.message
 
 
 def test_a_loaded_limit_wins_over_the_shipped_one_and_says_so() -> None:
@@ -654,11 +670,23 @@ def test_a_days_rate_is_missed_where_the_payer_takes_it() -> None:
     assert codes(policy=takes) == []
 
 
+@pytest.mark.parametrize(
+    ("of_one_drug", "expected"),
+    [("S9379", ["claim.home_per_diem"]), ("none", []), (None, ["claim.home_per_diem_unknown"])],
+)
+def test_what_a_payer_says_of_one_drug_at_home_is_enough(of_one_drug: str | None, expected: list[str]) -> None:
+    document = encounter(infused("J2350", 0, 60), infused("J1745", 60, 120), setting="home", diagnoses=["G35.A"])
+    values = {} if of_one_drug is None else {"home_per_diem": of_one_drug}
+    rule = Layer("Example Mutual", values, Scope(drug="J1745"), source="their manual", status="verified")
+    drugs = [each for each in lines_of(document) if each.kind == "drug"]
+    assert codes(document, PayerPolicy((BASELINE, rule)), lines=drugs) == expected
+
+
 # Trial ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("charge", "told"), [("0", False), ("0.01", False), ("0.02", True), ("600", True), (None, True)]
+    ("charge", "told"), [("0", False), ("0.01", False), ("0.0101", True), ("0.02", True), ("600", True), (None, True)]
 )
 def test_what_a_sponsor_supplies_is_not_charged(charge: str | None, told: bool) -> None:
     charges = {2: Decimal(charge)} if charge else {}
@@ -700,7 +728,9 @@ def test_a_membership_is_asked_for_where_claims_are_sent(has: bool | None, told:
 # Money ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("charge", "told"), [("99999.98", False), ("99999.99", False), ("100000.00", True)])
+@pytest.mark.parametrize(
+    ("charge", "told"), [("99999.98", False), ("99999.99", False), ("99999.9901", True), ("100000.00", True)]
+)
 def test_the_total_of_a_professional_claim(charge: str, told: bool) -> None:
     assert ("claim.total_too_high" in codes(charges={2: Decimal(charge)})) == told
     assert "claim.total_too_high" not in codes(sarah(setting=HOSPITAL), charges={2: Decimal(charge)})
@@ -757,6 +787,16 @@ def test_a_vial_dearer_than_a_claim_is_a_charge_for_a_vial(rate: str, told: bool
     found = codes(charges={2: Decimal(rate) * 600})
     assert ("claim.charge_by_vial" in found) == told
     assert "claim.total_too_high" in found
+
+
+@pytest.mark.parametrize(("rate", "told"), [("9999.999", False), ("10000", True)])
+def test_of_several_sizes_the_smallest_vial_is_held_against_a_claim(rate: str, told: bool) -> None:
+    """100 mg of rituximab are ten units: $99,999.99 at $9,999.999 a unit, and $100,000.00 at $10,000."""
+    dose = infused("J9312", 0, 60, administered="500", vials=[{"amount": "500"}])
+    document = encounter(dose, diagnoses=["C83.30"])
+    [position] = [place for place, line in enumerate(lines_of(document)) if line.kind == "drug"]
+    found = [each for each in checked(document, charges={position: Decimal(rate) * 50}) if "vial" in each.code]
+    assert [each.message[:40] for each in found] == (["A vial of 100 mg of rituximab would be c"] if told else [])
 
 
 @pytest.mark.parametrize(("charge", "told"), [("99999.99", False), ("100000", True)])
