@@ -25,6 +25,7 @@ from tests.web.conftest import (
     mark,
     next_door,
     no_touch_is_written,
+    recheck,
     rules,
     stopped_job,
     values,
@@ -32,7 +33,7 @@ from tests.web.conftest import (
 
 __all__ = [
     "House", "alarm", "as_role", "claim_rows", "drug_rows", "fee_schedule", "house", "mark", "next_door",
-    "no_touch_is_written", "rules", "stopped_job",
+    "no_touch_is_written", "recheck", "rules", "stopped_job",
     "values",
 ]  # fmt: skip
 

@@ -50,8 +50,10 @@ from infusion.models import (
     Job,
     Judgement,
     Reading,
+    Recheck,
     User,
 )
+from infusion.rechecks import begin_recheck
 from infusion.selectors import review_of
 from infusion.services.payment import Rate
 from payers.actions import Departure, draft_override, publish_override
@@ -209,6 +211,11 @@ def stopped_job(house: House, monkeypatch: pytest.MonkeyPatch) -> Job:
 
 
 @pytest.fixture
+def recheck(house: House) -> Recheck:
+    return begin_recheck(by=house.people[BILLING], since=date(2026, 3, 1), until=date(2026, 3, 31))[0]
+
+
+@pytest.fixture
 def values(
     house: House,
     rules: dict[str, PolicyOverride],
@@ -217,6 +224,7 @@ def values(
     drug_rows: dict[str, Any],
     alarm: EmergencyCode,
     stopped_job: Job,
+    recheck: Recheck,
 ) -> Callable[[Route], dict[str, object]]:
     """What stands in a route's address."""
 
