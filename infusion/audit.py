@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -236,6 +237,50 @@ def record(
         unclaimed().update(event=event.sequence)
     AuditHead.objects.filter(pk=head.pk).update(sequence=event.sequence, hash=event.hash)
     return event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One event of many that are written together. `rows` are the tables and keys of what it tells of."""
+
+    action: str
+    subject: str
+    subject_id: str
+    before: Document | None
+    after: Document | None
+    rows: Collection[tuple[str, int]]
+
+
+def record_each(events: Sequence[Told], *, by: Any, clinic_id: int | None) -> None:
+    """Append many events, each of which takes the rows that it names. Must run inside the changes' transaction.
+
+    What none of them names stays for the event that comes after. One event's rows may lie between another's.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise ImproperlyConfigured("An audit event is written in the transaction of the change it tells of.")
+    head, now = _head(AuditHead.WRITES), timezone.now()
+    owners = {row: at for at, each in enumerate(events) for row in each.rows}
+    taken: dict[int, list[tuple[int, str, int, str | None]]] = {}
+    written = unclaimed().order_by("pk").values_list("pk", "relation", "key", "written")
+    for change in written.iterator():
+        if (owner := owners.get(change[1:3])) is not None:
+            taken.setdefault(owner, []).append(change)
+    rows, previous = [], head.hash
+    for at, each in enumerate(events):
+        changes, changes_hash = changes_digest(change[1:] for change in taken.get(at, ()))
+        row = AuditEvent(
+            sequence=head.sequence + 1 + at, at=now, by=by, by_name=by.get_username() if by else "",
+            action=each.action, subject=each.subject, subject_id=each.subject_id, clinic_id=clinic_id,
+            before=each.before, after=each.after, changes=changes or None,
+            changes_hash=changes_hash if changes else None, previous_hash=previous,
+        )  # fmt: skip
+        row.hash = previous = row.expected_hash()
+        rows.append(row)
+    AuditEvent.objects.bulk_create(rows)
+    numbered = [(rows[at].sequence, change[0]) for at, changes_of in taken.items() for change in changes_of]
+    with transaction.get_connection().cursor() as cursor:
+        cursor.executemany("UPDATE infusion_auditchange SET event = %s WHERE id = %s", numbered)
+    AuditHead.objects.filter(pk=head.pk).update(sequence=head.sequence + len(rows), hash=previous)
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ A question of billing is answered by an attested late entry: the record correcte
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -89,16 +89,18 @@ def save_encounter(
     public_id: UUID | None = None,
     version: int | None = None,
     chair: Chair | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> Encounter:
     """Write a draft. The same `client_id` twice is one encounter; a version that is not the stored one is Stale.
 
-    The `chair` is where a new one begins; what is written later leaves it.
+    The `chair` is where a new one begins; what is written later leaves it. `source` is told with a new one that was
+    brought in.
     """
     existing = _locked(clinic, public_id=public_id, client_id=client_id)
     if existing is None and public_id is not None:
         raise Refused("This encounter does not exist here.")
     if existing is None:
-        return _create(by, clinic, client_id, recorded, chair)
+        return _create(by, clinic, client_id, recorded, chair, source)
     if public_id is None:
         return existing
     if existing.version != version:
@@ -117,7 +119,9 @@ def save_encounter(
     return told("encounter.save", by, existing, before)
 
 
-def _create(by: User, clinic: Clinic, client_id: UUID, recorded: Recorded, chair: Chair | None) -> Encounter:
+def _create(
+    by: User, clinic: Clinic, client_id: UUID, recorded: Recorded, chair: Chair | None, source: Mapping[str, Any] | None
+) -> Encounter:
     _check_witnesses(by, clinic, recorded)
     encounter = Encounter(clinic=clinic, client_id=client_id, recorded_by=by, entered_at=timezone.now(), chair=chair)
     _fill(encounter, by, clinic, recorded)
@@ -129,8 +133,12 @@ def _create(by: User, clinic: Clinic, client_id: UUID, recorded: Recorded, chair
         if twin is None:
             raise
         return twin
-    _replace_administrations(encounter, recorded, encounter.entered_at)
-    return told("encounter.add", by, encounter, None)
+    write_rows([rows_of_record(encounter, recorded, encounter.entered_at)])
+    return told("encounter.add", by, encounter, None, **told_of_source(source))
+
+
+def told_of_source(source: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {} if source is None else {"source": dict(source)}
 
 
 @transaction.atomic
@@ -269,6 +277,11 @@ def _fill(encounter: Encounter, by: User, clinic: Clinic, recorded: Recorded) ->
         by, clinic, recorded.patient_reference, name=recorded.patient_name, birth_date=recorded.birth_date,
         sex=recorded.sex,
     )  # fmt: skip
+    fill_visit(encounter, clinic, recorded)
+
+
+def fill_visit(encounter: Encounter, clinic: Clinic, recorded: Recorded) -> None:
+    """All of an encounter's own row but the patient."""
     encounter.payer = recorded.payer
     encounter.setting = recorded.facts.setting
     encounter.place_of_service = recorded.place_of_service
@@ -301,13 +314,13 @@ def keep_patient(
     """The patient of that reference, made when new, completed when a name or birth date was empty."""
     reference = reference.strip()
     patient = patient_named(clinic, reference)
-    before = _patient_document(patient) if patient else None
+    before = patient_document(patient) if patient else None
     if patient is None:
         patient = Patient(clinic=clinic, reference=reference)
     for attribute, value in (("name", name), ("birth_date", birth_date), ("sex", sex)):
         if value and not getattr(patient, attribute):
             setattr(patient, attribute, value)
-    if _patient_document(patient) != before:
+    if patient_document(patient) != before:
         try:
             with transaction.atomic():
                 patient.save()
@@ -318,7 +331,7 @@ def keep_patient(
             return keep_patient(by, clinic, reference, name=name, birth_date=birth_date, sex=sex)
         audit.record(
             "patient.save", by=by, subject="patient", subject_id=patient.public_id, clinic_id=clinic.pk,
-            before=before, after=_patient_document(patient),
+            before=before, after=patient_document(patient),
         )  # fmt: skip
     return patient
 
@@ -327,26 +340,56 @@ def _replace_administrations(encounter: Encounter, recorded: Recorded, now: date
     """Write the administrations as they are now. A time that did not change keeps when it was first entered."""
     entered, witnesses = _entered_times(encounter), _witnesses(encounter)
     encounter.administrations.all().delete()
-    reasons = recorded.late_reasons or {}
+    write_rows([rows_of_record(encounter, recorded, now, entered, witnesses)])
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRows:
+    """The rows below an encounter before they are written."""
+
+    administrations: list[Administration] = field(default_factory=list)
+    pauses: list[Pause] = field(default_factory=list)
+    vials: list[Vial] = field(default_factory=list)
+    discards: list[Discard] = field(default_factory=list)
+
+
+def write_rows(records: Sequence[RecordRows]) -> None:
+    """Write the rows of one encounter or of many, in four statements."""
+    Administration.objects.bulk_create([row for each in records for row in each.administrations])
+    Pause.objects.bulk_create([row for each in records for row in each.pauses])
+    Vial.objects.bulk_create([row for each in records for row in each.vials])
+    Discard.objects.bulk_create([row for each in records for row in each.discards])
+
+
+def rows_of_record(
+    encounter: Encounter,
+    recorded: Recorded,
+    now: datetime,
+    entered: EnteredTimes | None = None,
+    witnesses: Mapping[Discarded, int] | None = None,
+) -> RecordRows:
+    """The rows of what was recorded, with when each time was `entered` and who had seen each discard before."""
+    entered, witnesses, reasons, rows = entered or {}, witnesses or {}, recorded.late_reasons or {}, RecordRows()
     for position, each in enumerate(recorded.facts.administrations):
-        row = Administration.objects.create(
+        row = Administration(
             encounter=encounter, position=position, drug=each.drug, route=each.route, order_label=each.order,
             access=each.access, access_reason=each.access_reason, purpose=each.purpose, primary=each.primary,
             acquired=each.acquired, ordered=each.ordered, administered=each.administered,
             late_reason=reasons.get(each.id, ""), **_stamped(each, (position,), encounter.clinic, entered, now),
         )  # fmt: skip
-        Pause.objects.bulk_create(
+        rows.administrations.append(row)
+        rows.pauses.extend(
             Pause(administration=row, position=n, **_stamped(pause, (position, n), encounter.clinic, entered, now))
             for n, pause in enumerate(each.pauses)
         )
-        Vial.objects.bulk_create(
+        rows.vials.extend(
             Vial(
                 administration=row, position=n, amount=vial.amount, count=vial.count, single_dose=vial.single_dose,
                 ndc=vial.ndc, lot=vial.lot, expires=vial.expires,
             )
             for n, vial in enumerate(each.vials)
         )  # fmt: skip
-        Discard.objects.bulk_create(
+        rows.discards.extend(
             Discard(
                 administration=row,
                 position=n,
@@ -358,6 +401,7 @@ def _replace_administrations(encounter: Encounter, recorded: Recorded, now: date
             )
             for n, discard in enumerate(each.discards)
         )
+    return rows
 
 
 def _check_witnesses(by: User, clinic: Clinic, recorded: Recorded) -> None:
@@ -371,6 +415,7 @@ def _check_witnesses(by: User, clinic: Clinic, recorded: Recorded) -> None:
 
 Place = tuple[int, ...]
 EnteredTimes = dict[tuple[Place, str, datetime], tuple[datetime, datetime]]
+Discarded = tuple[int, int, Decimal, str]
 
 
 def _entered_times(encounter: Encounter) -> EnteredTimes:
@@ -404,7 +449,7 @@ def _minute(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
-def _witnesses(encounter: Encounter) -> dict[tuple[int, int, Decimal, str], int]:
+def _witnesses(encounter: Encounter) -> dict[Discarded, int]:
     """Who saw which discard being thrown away."""
     rows = Discard.objects.filter(administration__encounter=encounter, witness__isnull=False)
     return {
@@ -475,7 +520,7 @@ def _text(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _patient_document(patient: Patient) -> dict[str, Any]:
+def patient_document(patient: Patient) -> dict[str, Any]:
     return {
         "reference": patient.reference,
         "name": patient.name,
