@@ -1,4 +1,4 @@
-"""What leaves and what comes in: claims and encounters as values, and the formats. No framework, no database, no clock."""
+"""What leaves and what comes in: claims and encounters as values, and their formats. No framework, no database."""
 
 from collections.abc import Sequence
 
