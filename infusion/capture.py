@@ -22,15 +22,15 @@ APPS = ("infusion", "payers")
 CHANGES = audit.AuditChange._meta.db_table
 # Tables of these apps that hold no record, and why.
 NOT_RECORDS = {
+    "infusion.Arrival": "It is what a file said; the encounters made of it have events that name the file and the row.",
     "infusion.AuditChange": "It is the record of the others.",
     "infusion.AuditEvent": "It is the record of the others.",
     "infusion.AuditHead": "It is the end of a chain.",
+    "infusion.Import": "It is a file that was looked at; that it was confirmed has an event of its own.",
     "infusion.Job": "It is how far long work got; its begin and what it does have their own events.",
     "infusion.Judgement": "It follows from other rows, and whoever looks first brings it up to date.",
     "infusion.KnownBrowser": "It is what a browser is remembered for; signing in and PINs have events of their own.",
     "infusion.Reading": "It is the record of who looked.",
-    "infusion.Recheck": "It follows from approvals and from the rules of a day; that it was begun has an event.",
-    "infusion.RecheckDifference": "It follows from approvals and from the rules of a day.",
     "infusion.Selected": "It is how far a press on a list got; what the press did has its own events.",
     "infusion.Selection": "It is how far a press on a list got; what the press did has its own events.",
     "infusion.WorkingCopy": "It is one person's own unfinished form.",

@@ -43,11 +43,13 @@ OPENED = {
     "coverage": ("coverage.open", "coverage"),
     "authorization": ("authorization.open", "authorization"),
     "batch": ("batch.open", "batch"),
+    "import": ("import.open", "import"),
 }
 RENEWS_ITSELF = "chair"
 SALT = "infusion.readings"
 TAKEN_OUT = {
     "batch-file": ("batch.export", "batch"),
+    "import-problems": ("import.export", "import"),
     "report-file": ("report.export", "report"),
     "impact-file": ("impact.export", "override"),
     "drug-impact-file": ("impact.export", "drug"),

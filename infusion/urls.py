@@ -8,7 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from infusion.admin import people
 from infusion.second_factor import keeps_one
-from infusion.views import desk, record
+from infusion.views import desk, imports, record
 from infusion.views.batches import batch, batches, download, reference, write
 from infusion.views.chairs import begin, chair, chairs
 from infusion.views.claim_checklist import checklist
@@ -38,7 +38,6 @@ from infusion.views.paper import downtime_sheet, sheet
 from infusion.views.people import alarm, emergency, reset_factor
 from infusion.views.people import people as sign_ins
 from infusion.views.public import calculator, contradictions_page, rules_page
-from infusion.views.rechecks import recheck, rechecks
 from infusion.views.reports import report_file, reports
 from infusion.views.review import approve, review, send_back
 from infusion.views.selection import approve_shown, choose, chosen, take_back
@@ -152,13 +151,16 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("fees/<uuid:public_id>/withdraw/", withdraw, name="fee-withdraw"),
     path("reports/", reports, name="reports"),
     path("reports/file/", report_file, name="report-file"),
+    path("imports/", imports.imports, name="imports"),
+    path("imports/<uuid:public_id>/", imports.one, name="import"),
+    path("imports/<uuid:public_id>/confirm/", imports.confirm, name="import-confirm"),
+    path("imports/<uuid:public_id>/throw-away/", imports.throw_away, name="import-throw-away"),
+    path("imports/<uuid:public_id>/problems/", imports.problems_file, name="import-problems"),
     path("batches/", batches, name="batches"),
     path("batches/<uuid:public_id>/", batch, name="batch"),
     path("batches/<uuid:public_id>/files/", write, name="batch-write"),
     path("batches/<uuid:public_id>/files/<slug:format>/", download, name="batch-file"),
     path("batches/<uuid:public_id>/reference/", reference, name="batch-reference"),
-    path("rechecks/", rechecks, name="rechecks"),
-    path("rechecks/<uuid:public_id>/", recheck, name="recheck"),
     path("jobs/<uuid:public_id>/", job, name="job"),
     path("payers/", include("payers.urls")),
     path("impact/<uuid:public_id>/", impact, name="impact"),

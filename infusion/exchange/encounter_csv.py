@@ -26,7 +26,7 @@ from infusion.services.words import plain
 from infusion.time_entry import EntryProblem, TimeOfDay, plain_text, read_time
 from payers.policy import DISCARD_REASONS, SETTINGS
 
-MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 200_000, 64, 10_000
+MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 100_000, 64, 10_000
 BETWEEN = "\x1f"
 # What a column may be called beside its own name.
 OF_ENCOUNTER: Mapping[str, tuple[str, ...]] = {
@@ -67,7 +67,14 @@ NUMBERED = re.compile(
 # A column that is not read may hold anything but these.
 BORNE_ON = re.compile(r"\b(pause|paused|vial|vials|discard|discarded|waste|wasted|start|stop|drug|dose|route)\b")
 # How the numbered columns are called where they have other names than the contract's fields.
-COLUMNS = {"vials.amount": "vial_{}_mg", "discards.amount": "discard_{}_mg"}
+COLUMNS = {
+    "vials.amount": "vial_{}_mg",
+    "discards.amount": "discard_{}_mg",
+    "patient.reference": "patient",
+    "patient.name": "patient_name",
+    "patient.birth_date": "birth_date",
+    "patient.sex": "sex",
+}
 NEEDED = ("patient", "encounter", "drug", "route")
 DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 US_DAY = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")

@@ -89,6 +89,10 @@ class _Segment:
             return ""
 
 
+def is_messages(beginning: bytes) -> bool:
+    return beginning.removeprefix(b"\xef\xbb\xbf").lstrip(b"\x0b\r\n ")[:3] in (b"MSH", b"FHS", b"BHS")
+
+
 def read_hl7(file: IO[bytes], zone: str, reference: Reference) -> FileRead:
     """All encounters of a file of messages. Raises UnreadableFile where nothing of it can be read."""
     whole = hashlib.sha256()

@@ -2,6 +2,7 @@
 
 from infusion.audit import AuditChange, AuditEvent, AuditHead, Reading
 from infusion.models.approval import Approval, RuleUse
+from infusion.models.arrivals import Arrival, Import
 from infusion.models.chair import Chair, Order, Tap, WorkingCopy
 from infusion.models.claims import (
     Authorization,
@@ -16,7 +17,7 @@ from infusion.models.claims import (
 from infusion.models.desk import Correction, Hold, Judgement, SavedView, Selected, Selection, Skip
 from infusion.models.drugs import DrugProposal, DrugRow
 from infusion.models.encounter import Administration, Discard, Encounter, Pause, Question, Vial
-from infusion.models.jobs import Job, Recheck, RecheckDifference
+from infusion.models.jobs import Job
 from infusion.models.people import Clinic, Patient, User
 from infusion.models.sign_in import EmergencyCode, KnownBrowser
 from infusion.models.tables import CodePair, EditTable, Fee, FeeSchedule, UnlikelyUnits
@@ -24,6 +25,7 @@ from infusion.models.tables import CodePair, EditTable, Fee, FeeSchedule, Unlike
 __all__ = [
     "Administration",
     "Approval",
+    "Arrival",
     "AuditChange",
     "AuditEvent",
     "AuditHead",
@@ -46,6 +48,7 @@ __all__ = [
     "Fee",
     "FeeSchedule",
     "Hold",
+    "Import",
     "Job",
     "Judgement",
     "KnownBrowser",
@@ -56,8 +59,6 @@ __all__ = [
     "Provider",
     "Question",
     "Reading",
-    "Recheck",
-    "RecheckDifference",
     "RuleUse",
     "SavedView",
     "Selected",

@@ -18,6 +18,7 @@ from tests.web.conftest import (
     House,
     alarm,
     as_role,
+    brought_in,
     claim_rows,
     drug_rows,
     fee_schedule,
@@ -25,15 +26,14 @@ from tests.web.conftest import (
     mark,
     next_door,
     no_touch_is_written,
-    recheck,
     rules,
     stopped_job,
     values,
 )
 
 __all__ = [
-    "House", "alarm", "as_role", "claim_rows", "drug_rows", "fee_schedule", "house", "mark", "next_door",
-    "no_touch_is_written", "recheck", "rules", "stopped_job",
+    "House", "alarm", "as_role", "brought_in", "claim_rows", "drug_rows", "fee_schedule", "house", "mark", "next_door",
+    "no_touch_is_written", "rules", "stopped_job",
     "values",
 ]  # fmt: skip
 

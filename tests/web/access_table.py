@@ -127,6 +127,11 @@ TABLE: dict[str, Cells] = {
     "order-new": read_and_write(NURSES),
     "order-take-off": write(NURSES),
     # Batches
+    "imports": read_and_write(DESK),
+    "import": read(DESK),
+    "import-confirm": write(DESK),
+    "import-throw-away": write(DESK),
+    "import-problems": read(DESK),
     "batches": read_and_write(DESK, BILLERS),
     "batch": read(DESK),
     "batch-write": write(BILLERS),
@@ -158,8 +163,6 @@ TABLE: dict[str, Cells] = {
     "report-file": read(DESK),
     # Long work
     "job": read_and_write(DESK),
-    "rechecks": read_and_write(DESK),
-    "recheck": read(DESK),
     # Payers
     "payers:identity": read_and_write(ADMINS),
     "payers:list": read(DESK),

@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
@@ -39,6 +40,7 @@ from infusion.actions import (
     save_encounter,
     write_file,
 )
+from infusion.actions.imports import confirm_import, look_at
 from infusion.jobs import begin
 from infusion.models import (
     AuditHead,
@@ -47,18 +49,18 @@ from infusion.models import (
     EmergencyCode,
     Encounter,
     FeeSchedule,
+    Import,
     Job,
     Judgement,
     Reading,
-    Recheck,
     User,
 )
-from infusion.rechecks import begin_recheck
 from infusion.selectors import review_of
 from infusion.services.payment import Rate
 from payers.actions import Departure, draft_override, publish_override
 from payers.models import Payer, PolicyOverride
 from tests.counting import COUNTING, count_with
+from tests.exchange.arriving import EXAMPLES
 from tests.web.access_table import NO_CLINIC, NO_ROLE, SUPERUSER, VISITOR
 from tests.web.own_drugs import an_entry
 from tests.web.routes import Route
@@ -211,8 +213,11 @@ def stopped_job(house: House, monkeypatch: pytest.MonkeyPatch) -> Job:
 
 
 @pytest.fixture
-def recheck(house: House) -> Recheck:
-    return begin_recheck(by=house.people[BILLING], since=date(2026, 3, 1), until=date(2026, 3, 31))[0]
+def brought_in(house: House) -> Import:
+    """A file that billing has confirmed."""
+    file = BytesIO((EXAMPLES / "encounters.csv").read_bytes())
+    look = look_at(by=house.people[BILLING], clinic=house.clinic, file=file, name="may.csv", payer=None)
+    return confirm_import(by=house.people[BILLING], look=look, without_the_others=False)
 
 
 @pytest.fixture
@@ -224,7 +229,7 @@ def values(
     drug_rows: dict[str, Any],
     alarm: EmergencyCode,
     stopped_job: Job,
-    recheck: Recheck,
+    brought_in: Import,
 ) -> Callable[[Route], dict[str, object]]:
     """What stands in a route's address."""
 
@@ -241,6 +246,7 @@ def values(
             "enter": house.people[NURSE],
             "alarm": alarm,
             "job": stopped_job,
+            **dict.fromkeys(("import", "import-confirm", "import-throw-away", "import-problems"), brought_in),
         }
         row = by_name.get(route.name, row)
         fees = route.path.startswith("fees/")
