@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 from infusion.services.clock import Period, length, merged, whole_minutes, without
 from infusion.services.findings import Findings
@@ -98,12 +99,13 @@ class AccessPlan:
     hydration: Hydration = NO_HYDRATION
 
     @property
-    def rank(self) -> tuple[bool, tuple[int, timedelta, int]]:
+    def rank(self) -> tuple[bool, tuple[bool, tuple[Any, ...]]]:
+        """Sorts the access with the highest first service first, hydration after every drug."""
         if self.initial is None:
-            first = min((each.position for each in self.hydration.given), default=0)
-            primary = any(each.administration.primary for each in self.hydration.given)
-            return (not primary, (4, timedelta(minutes=-self.hydration.minutes), first))
-        return (not self.initial.primary, self.initial.rank)
+            fluid = self.hydration
+            primary = any(each.administration.primary for each in fluid.given)
+            return (not primary, (True, (-fluid.minutes, fluid.given[0].position)))
+        return (not self.initial.primary, (False, self.initial.rank))
 
 
 def plan_accesses(by_vein: Sequence[Given], rules: Rules, findings: Findings) -> list[AccessPlan]:
@@ -111,7 +113,7 @@ def plan_accesses(by_vein: Sequence[Given], rules: Rules, findings: Findings) ->
     groups: dict[str, list[Given]] = {}
     for each in by_vein:
         groups.setdefault(each.administration.access, []).append(each)
-    if len(groups) > 1:
+    if len(groups) != 1:
         groups = _accesses_that_count(by_vein, findings)
     plans = [_plan(access, group, rules, findings) for access, group in groups.items()]
     reported = [plan for plan in plans if plan.initial is not None or plan.hydration.given]
@@ -144,7 +146,7 @@ def _accesses_that_count(by_vein: Sequence[Given], findings: Findings) -> dict[s
 
 def _plan(access: str, group: Sequence[Given], rules: Rules, findings: Findings) -> AccessPlan:
     services = [*_infusions(group, rules, findings), *_pushes(group, rules, findings)]
-    if len(services) == 1 and len(services[0].given) == len(group):
+    if services and len(services[0].given) == len(group):
         return AccessPlan(access, services[0])  # alone: nothing to rank before it, nothing to share minutes with
     infusions = [each for each in services if each.infusion]
     pushes = [each for each in services if not each.infusion]
@@ -178,15 +180,17 @@ def _infusions(group: Sequence[Given], rules: Rules, findings: Findings) -> Iter
     for (code, order), bags in orders.items():
         drug = bags[0].drug
         assert drug is not None  # noqa: S101  only bags with a drug were grouped
-        changes, change_rule = _bag_changes(bags, group, rules)
+        changes, change_rule = _bag_changes(code, bags, group, rules)
         running = bags[0].periods
-        if len(bags) > 1:
+        if len(bags) != 1:
             running = tuple(merged([*changes, *(period for bag in bags for period in bag.periods)]))
+            if not order:
+                _ask_about_gap(bags, findings)
         minutes = whole_minutes(length(running))
         minimum = rules.read("infusion_minimum_minutes", code)
         family = _family(drug, rules)
         readings = [minimum, *family, *change_rule]
-        if all(bag.counted_as_push for bag in bags):
+        if bags[0].counted_as_push:
             missing_stop = rules.read("missing_stop_time", code)
             findings.add(
                 "time.counted_as_push",
@@ -196,8 +200,6 @@ def _infusions(group: Sequence[Given], rules: Rules, findings: Findings) -> Iter
                 payer=missing_stop.whose,
             )
             readings = [missing_stop, *readings[1:]]
-        if not order and len(bags) > 1:
-            _ask_about_gap(bags, findings)
         yield Service(
             minutes >= minimum.minutes and not bags[0].counted_as_push,
             drug,
@@ -211,7 +213,9 @@ def _infusions(group: Sequence[Given], rules: Rules, findings: Findings) -> Iter
         )
 
 
-def _bag_changes(bags: Sequence[Given], group: Sequence[Given], rules: Rules) -> tuple[list[Period], list[Reading]]:
+def _bag_changes(
+    code: str, bags: Sequence[Given], group: Sequence[Given], rules: Rules
+) -> tuple[list[Period], list[Reading]]:
     """The gaps between bags that the payer counts as running, and the rule that says so [CA96366].
 
     Both bags have to run up to the gap and no other infusion may run in it; else it is a pause.
@@ -222,7 +226,7 @@ def _bag_changes(bags: Sequence[Given], group: Sequence[Given], rules: Rules) ->
     gaps = [(earlier[1], later[0]) for earlier, later in pairwise(spans)]
     if not gaps:
         return [], []
-    reading = rules.read("bag_change_minutes", bags[0].administration.drug)
+    reading = rules.read("bag_change_minutes", code)
     running = merged(period for bag in bags for period in bag.periods)
     starts, stops = {start for start, _ in running}, {stop for _, stop in running}
     others = merged(
@@ -264,11 +268,12 @@ def _ask_about_gap(bags: Sequence[Given], findings: Findings) -> None:
     spans = merged((bag.start, bag.stop) for bag in bags if bag.start and bag.stop)
     gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
     if gaps and max(gaps) > UNCLEAR_GAP:
+        last = bags[-1]
         findings.add(
             "time.repeat_unclear",
-            administration=bags[-1].id,
+            administration=last.id,
             field="order",
-            what=bags[0].what,
+            what=last.what,
             minutes=whole_minutes(max(gaps)),
         )
 
@@ -295,9 +300,9 @@ def _new_pushes(pushes: Sequence[Service], infused: set[str]) -> tuple[list[Serv
         drugs.setdefault(service.drug.code, []).append(service)
     new, again = [], []
     for code, same in drugs.items():
-        starts = [each.start for each in same if each.start is not None]
-        if len(starts) == len(same):
-            same = [each for _, each in sorted(zip(starts, same, strict=True), key=lambda pair: pair[0])]
+        timed = [(each.start, each) for each in same if each.start is not None]
+        if len(timed) == len(same):
+            same = [each for _, each in sorted(timed, key=lambda pair: pair[0])]
         new += same[:1] if code not in infused else []
         again += same[1:] if code not in infused else same
     return new, again
@@ -397,6 +402,6 @@ def _hydration(group: Sequence[Given], infused: Sequence[Service], rules: Rules,
             "hydration.too_short", administration=ordered[0].id, field="stop", minutes=minutes, needed=minimum.minutes
         )
         return NO_HYDRATION
-    changes = (each for service in infused if service.bag_change_minutes for each in service.readings)
-    rules_of_changes = tuple(each for each in changes if each.name == "bag_change_minutes")
-    return Hydration(tuple(ordered), minutes, minimum, tuple(left), rules_of_changes)
+    readings = (each for service in infused for each in service.readings)
+    bag_changes = tuple(each for each in readings if each.name == "bag_change_minutes")
+    return Hydration(tuple(ordered), minutes, minimum, tuple(left), bag_changes)

@@ -195,22 +195,29 @@ def test_minutes_of_a_separate_order_of_the_same_drug(minutes: int, lines: list[
 
 
 @pytest.mark.parametrize(
-    ("start", "stop", "lines"),
+    ("start", "stop", "policy", "lines"),
     [
         # 10 to 41 are 31 minutes of the later order: 96366 would have no infusion to hang on
-        (10, 41, ["96365 x1", "96375 x1"]),
+        (10, 41, {}, ["96365 x1", "96375 x1"]),
         # 30 minutes earn nothing, but leave the first order 10 of its 16: 96368 would have none either
-        (10, 40, ["96365 x1", "96375 x1"]),
+        (10, 40, {}, ["96365 x1", "96375 x1"]),
         # apart from each other the first order is an infusion of its own
-        (20, 51, ["96366 x1", "96367 x1", "96374 x1"]),
-        (20, 50, ["96367 x1", "96374 x1"]),
+        (20, 51, {}, ["96366 x1", "96367 x1", "96374 x1"]),
+        (20, 50, {}, ["96367 x1", "96374 x1"]),
+        # a payer who asks for more shared minutes than those 6 pays no 96368
+        (10, 40, {"concurrent_minimum_minutes": 6}, ["96365 x1", "96375 x1"]),
+        (10, 40, {"concurrent_minimum_minutes": 7}, ["96374 x1"]),
+        # and then the hours of the later order decide, which the payer's threshold may raise and not lower
+        (10, 41, {"concurrent_minimum_minutes": 7}, ["96365 x1", "96375 x1"]),
+        (10, 40, {"concurrent_minimum_minutes": 7, "additional_hour_minimum_minutes": 15}, ["96374 x1"]),
+        (10, 69, {"concurrent_minimum_minutes": 7, "additional_hour_minimum_minutes": 60}, ["96374 x1"]),
     ],
 )
 def test_a_push_that_is_the_reason_comes_first_only_if_every_add_on_keeps_its_parent(
-    start: int, stop: int, lines: list[str]
+    start: int, stop: int, policy: dict[str, int], lines: list[str]
 ) -> None:
     orders = [infused("J1200", 0, 16, order="A"), infused("J1200", start, stop, order="B")]
-    assert services(encounter(pushed("J2919", primary=True), *orders)) == lines
+    assert services(encounter(pushed("J2919", primary=True), *orders, policy=policy)) == lines
 
 
 @pytest.mark.parametrize(

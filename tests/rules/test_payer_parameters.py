@@ -113,6 +113,9 @@ def test_fluid_loses_the_minutes_of_a_bag_change() -> None:
     assert "96361 x1" not in services(under({"bag_change_minutes": 5}, fluid, *bags))
     longer = read(under({"bag_change_minutes": 5}, hydrated(0, 141), *bags))
     assert "counts for the drug, and not as hydration" in reasons(longer, "96361 x1")
+    rules = [because.rule for because in line_of(longer, "96361").because]
+    hour = "additional_hour_minimum_minutes"
+    assert rules == ["hydration_minimum_minutes", "bag_change_minutes", "hydration_beside_drug", hour]
 
 
 # Drugs at the same time ---------------------------------------------------------------------------------------------
