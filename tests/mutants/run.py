@@ -155,6 +155,7 @@ class Loop(Chosen):
                     spent += self.seconds[name]
                     if spent > self.longest:
                         break
+                    signal.setitimer(signal.ITIMER_PROF, 1 + 10 * self.seconds[name])  # for a loop that never ends
                     if any(each.failed for each in runtestprotocol(self.items[name], log=False, nextitem=None)):
                         end, by = KILLED, name
                         break
@@ -179,7 +180,7 @@ class Loop(Chosen):
 
 
 def bound() -> None:
-    """A change may make a loop endless or a list: the system ends it then."""
+    """A change may make a list endless, or a loop before any test: the system ends it then."""
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_OF_PROCESSOR, SECONDS_OF_PROCESSOR + 5))
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
 
