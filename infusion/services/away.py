@@ -13,16 +13,14 @@ from decimal import Decimal
 from typing import Literal
 
 from infusion.services.calculate import calculate
-from infusion.services.clock import ClockChange, instant, zone_named
-from infusion.services.facts import Administration, Discard, Encounter, Vial
-from infusion.services.findings import Finding
+from infusion.services.clock import LONGEST, ClockChange, instant, zone_named
+from infusion.services.facts import Administration, Discard, Encounter, Vial, Visit
 from infusion.services.lines import ServiceLine, Statement
 from infusion.services.reference import Reference, in_force
 from payers.policy import PayerPolicy
 
 LineKey = tuple[str, tuple[str, ...]]
-MOST_MINUTES = 24 * 60
-MOST_MILLIGRAMS = Decimal(1_000_000)
+MOST_MILLIGRAMS = Decimal(1_048_576)  # one, doubled so often that no dose is meant any more
 ONE = Decimal(1)
 NOTHING = Decimal(0)
 OF_THE_DOSE = ("vial_remainder", "stopped_early", "broken_or_spilled", "line_residual")
@@ -101,8 +99,7 @@ class Neighbourhood:
                 yield from self._either_way(each.id, "minutes", ONE, self._moved(position, each, each.stop))
         visit = self.encounter.visit
         if self.encounter.setting == "home" and visit is not None and visit.start and visit.stop:
-            begun, ended = visit.start, visit.stop
-            yield from self._either_way("", "minutes", ONE, self._visit_moved(begun, ended))
+            yield from self._either_way("", "minutes", ONE, self._visit_moved(visit, visit.stop))
 
     def _moved(self, position: int, each: Administration, stop: datetime) -> Callable[[Decimal], Encounter | None]:
         def later(minutes: Decimal) -> Encounter | None:
@@ -111,22 +108,20 @@ class Neighbourhood:
 
         return later
 
-    def _visit_moved(self, begun: datetime, ended: datetime) -> Callable[[Decimal], Encounter | None]:
-        visit = self.encounter.visit
-        assert visit is not None  # noqa: S101  narrows the type
-
+    def _visit_moved(self, visit: Visit, stop: datetime) -> Callable[[Decimal], Encounter | None]:
         def later(minutes: Decimal) -> Encounter | None:
-            moved = self._shifted(ended, minutes)
+            moved = self._shifted(stop, minutes)
             return None if moved is None else replace(self.encounter, visit=replace(visit, stop=moved))
 
         return later
 
     def _shifted(self, moment: datetime, minutes: Decimal) -> datetime | None:
         """So many running minutes later, whatever the clocks do that night."""
-        if abs(minutes) > MOST_MINUTES:
+        further = timedelta(minutes=int(minutes))
+        if abs(further) > LONGEST:
             return None
         try:
-            return instant(moment, zone_named(self.encounter.time_zone)) + timedelta(minutes=int(minutes))
+            return instant(moment, zone_named(self.encounter.time_zone)) + further
         except ClockChange:
             return None
 
@@ -143,9 +138,9 @@ class Neighbourhood:
 
         def given(more: Decimal) -> Encounter | None:
             administered = (each.administered or NOTHING) + more
-            discards = _discards_less(each.discards, more)
-            if discards is None or administered <= 0:
+            if administered <= 0 or more > _discarded_dose(each):
                 return None
+            discards = _discards_less(each.discards, more)
             return self._with(position, replace(each, administered=administered, discards=discards))
 
         return given
@@ -170,9 +165,10 @@ class Neighbourhood:
         self, step: Decimal, changed: Callable[[Decimal], Encounter | None]
     ) -> tuple[Decimal, tuple[LineChange, ...]] | None:
         """The least multiple of a step that changes the lines: doubled until it does, then halved in between."""
-        same, far = 0, 1
+        far = 1
         while (outcome := self._outcome(changed(step * far))) == ():
-            same, far = far, far * 2
+            far *= 2
+        same = far // 2
         if outcome is None:
             far, outcome = self._last_possible(step, changed, same, far)
             if not outcome:
@@ -184,7 +180,7 @@ class Neighbourhood:
                 far, outcome = middle, between
             else:
                 same = middle
-        return (step * far, outcome) if outcome else None
+        return step * far, outcome
 
     def _last_possible(
         self, step: Decimal, changed: Callable[[Decimal], Encounter | None], possible: int, impossible: int
@@ -226,14 +222,15 @@ class Neighbourhood:
 
     def _margin(self, code: str, finding: str) -> Iterator[Margin]:
         """The most that changes nothing of it: doubled until the finding is there, then halved in between."""
-        if any(each.code == finding and _is_of(each, code, self._of(code)) for each in self.statement.findings):
+        if self._said(self.statement, code, finding):
             return
         step = min(ONE, self._billing_unit(code))
-        silent, spoken, message = 0, 1, ""
+        spoken = 1
         while not (message := self._told(code, finding, step * spoken)):
-            if step * spoken > MOST_MILLIGRAMS:
+            if step * spoken >= MOST_MILLIGRAMS:
                 return
-            silent, spoken = spoken, spoken * 2
+            spoken *= 2
+        silent = spoken // 2
         while spoken - silent > 1:
             middle = (silent + spoken) // 2
             said = self._told(code, finding, step * middle)
@@ -247,34 +244,41 @@ class Neighbourhood:
         """What the finding would say if so many mg more were ordered, opened and given."""
         position = next(n for n, each in enumerate(self.encounter.administrations) if each.drug == code)
         each = self.encounter.administrations[position]
-        used = min(more, sum((discard.amount for discard in each.discards), NOTHING))
-        discards = _discards_less(each.discards, used)
+        used = min(more, _discarded_dose(each))
         opened = Vial(amount=more - used, single_dose=each.vials[0].single_dose if each.vials else None)
         other = replace(
             each,
             ordered=_dose(each) + more,
             administered=(each.administered or NOTHING) + more,
-            discards=each.discards if discards is None else discards,
+            discards=_discards_less(each.discards, used),
             vials=(*each.vials, opened) if more > used else each.vials,
         )
-        statement = calculate(self._with(position, other), self.policy, self.reference)
-        return next((found.message for found in statement.findings if found.code == finding), "")
+        return self._said(calculate(self._with(position, other), self.policy, self.reference), code, finding)
 
-    def _of(self, code: str) -> list[Administration]:
-        return [each for each in self.encounter.administrations if each.drug == code]
+    def _said(self, statement: Statement, code: str, finding: str) -> str:
+        """What a statement says of this drug in such a finding: of one administration of it, or of its code."""
+        given = {each.id for each in self.encounter.administrations if each.drug == code}
+        return next(
+            (
+                each.message
+                for each in statement.findings
+                if each.code == finding and (each.administration in given or code in each.message)
+            ),
+            "",
+        )
 
 
 def _dose(each: Administration) -> Decimal:
     return max(each.ordered or NOTHING, each.administered or NOTHING)
 
 
-def _is_of(finding: Finding, code: str, given: list[Administration]) -> bool:
-    """Whether a finding speaks of this drug: of one administration of it, or of its code."""
-    return finding.administration in {each.id for each in given} or code in finding.message
+def _discarded_dose(each: Administration) -> Decimal:
+    """What was discarded and could have been given out of the same vials."""
+    return sum((discard.amount for discard in each.discards if discard.reason in OF_THE_DOSE), NOTHING)
 
 
-def _discards_less(discards: tuple[Discard, ...], less: Decimal) -> tuple[Discard, ...] | None:
-    """The discards with so much less in them; None where there is not so much. Less than nothing is added."""
+def _discards_less(discards: tuple[Discard, ...], less: Decimal) -> tuple[Discard, ...]:
+    """The discards with so much less in them. Less than nothing is added."""
     if less < 0:
         at = next((n for n, each in enumerate(discards) if each.reason == "vial_remainder"), None)
         if at is None:
@@ -286,4 +290,4 @@ def _discards_less(discards: tuple[Discard, ...], less: Decimal) -> tuple[Discar
         left -= taken
         if each.amount > taken:
             kept.append(replace(each, amount=each.amount - taken))
-    return None if left else tuple(kept)
+    return tuple(kept)

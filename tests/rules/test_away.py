@@ -12,17 +12,18 @@ import pytest
 from infusion.services.away import LineChange, Margin, Near, Neighbourhood, changed_lines
 from infusion.services.calculate import calculate, national_baseline, shipped_reference
 from infusion.services.facts import Encounter
+from infusion.services.reference import Reference
 from infusion.services.wire import parse_encounter
 from tests.rules.random_encounters import encounters
-from tests.rules.shorthand import ZONE, Document, encounter, infused, injected, pushed
+from tests.rules.shorthand import ZONE, Document, clock, encounter, infused, injected, pushed
 
 BASELINE = national_baseline()
 
 
-def around(document: Document, **policy: Any) -> Neighbourhood:
+def around(document: Document, reference: Reference | None = None, **policy: Any) -> Neighbourhood:
     recorded = parse_encounter(document, ZONE).encounter
-    rules = BASELINE.with_inline(policy)
-    return Neighbourhood(recorded, rules, shipped_reference(), calculate(recorded, rules, shipped_reference()))
+    rules, tables = BASELINE.with_inline(policy), reference or shipped_reference()
+    return Neighbourhood(recorded, rules, tables, calculate(recorded, rules, tables))
 
 
 def nearest(document: Document, measure: str, **policy: Any) -> list[tuple[int, list[str]]]:
@@ -84,10 +85,40 @@ def test_a_night_on_which_the_clocks_change_is_counted_in_minutes_that_ran() -> 
     assert found[0] == (1, ["96366 0->1"])
 
 
+def test_each_time_is_told_of_by_its_own_record() -> None:
+    """The second infusion at 15 minutes is a push; a visit is moved as a whole and belongs to no record."""
+    found = around(encounter(infused("J1745", 0, 91), infused("J2323", 91, 106))).nearest()
+    by_record = {(near.administration, int(near.by)) for near in found if near.measure == "minutes"}
+    assert by_record == {("a1", 60), ("a1", -1), ("a2", 1)}
+    visit = {"start": clock(0), "stop": clock(151)}
+    found = around(encounter(infused("J1745", 0, 60), setting="home", visit=visit)).nearest()
+    assert [(near.administration, int(near.by)) for near in found if near.measure == "minutes"] == [("", 60), ("", -1)]
+
+
+def test_a_visit_counts_at_home_alone_and_with_both_its_times() -> None:
+    given = infused("J1745", 0, 90)
+    for visit in (None, {"start": clock(0)}, {"stop": clock(150)}):
+        assert nearest(encounter(given, setting="home", visit=visit), "minutes") == []
+    both = {"start": clock(0), "stop": clock(150)}
+    in_an_office = nearest(encounter(given, visit=both), "minutes")
+    assert in_an_office == nearest(encounter(given), "minutes")
+
+
+def test_only_the_record_that_holds_up_the_lines_can_let_them_through() -> None:
+    """25 hours are too long, an hour less is not; the other infusion changes nothing, however long it runs."""
+    found = around(encounter(infused("J1745", 0, 60), infused("J2323", 0, 1500))).nearest()
+    assert [(near.administration, near.by) for near in found if near.measure == "minutes"] == [("a2", -60)]
+
+
 def test_what_has_no_times_has_no_neighbours() -> None:
     unclear = infused("J1745", 0, 60) | {"start": "2026-03-08T01:30", "stop": "2026-03-08T02:30"}
     assert nearest(encounter(unclear, date_of_service="2026-03-08"), "minutes") == []
     assert nearest(encounter(pushed("J1200")), "minutes") == []
+    assert nearest(encounter(pushed("J1200", 0)), "minutes") == []
+    undated = encounter(ocrelizumab("580", ("20", "vial_remainder"))) | {"date_of_service": None}
+    for name in ("start", "stop"):
+        del undated["administrations"][0][name]
+    assert around(undated).nearest() == around(undated).margins() == ()
     assert nearest(encounter(injected("J1745", administered=None)), "mg") == []
 
 
@@ -118,6 +149,54 @@ def test_a_unit_of_ten_milligrams_is_reached_in_whole_milligrams() -> None:
     }  # fmt: skip
     # 390 are 39 units, and the 10 discarded are one.
     assert nearest(encounter(document), "mg") == [(-5, ["J1745 JZ 40->0", "J1745 0->39", "J1745 JW 0->1"])]
+
+
+@pytest.mark.parametrize(
+    ("given", "rest", "expected"),
+    [
+        ("0.5", "299.5", [(1, ["J2350 1->2", "J2350 JW 299->298"])]),  # half a milligram is one unit, as is the whole
+        ("1", "299", [(1, ["J2350 1->2", "J2350 JW 299->298"])]),
+        ("2", "298", [(1, ["J2350 2->3", "J2350 JW 298->297"]), (-1, ["J2350 2->1", "J2350 JW 298->299"])]),
+        ("0", "300", []),  # what was not given has no line, and no milligram is near one
+    ],
+)
+def test_the_smallest_doses(given: str, rest: str, expected: list[tuple[int, list[str]]]) -> None:
+    dose = ocrelizumab(given, (rest, "vial_remainder"), vials=1, ordered="300")
+    assert nearest(encounter(dose), "mg") == expected
+    # beside a drug of which nothing was given, a dose of nothing is no neighbour either
+    nothing = infused("J2323", 200, 300, administered="0", discards=[{"amount": "300", "reason": "vial_remainder"}])
+    assert nearest(encounter(dose, nothing), "mg") == expected
+
+
+def test_milligrams_are_counted_in_units_where_those_are_smaller() -> None:
+    [row] = shipped_reference().drugs["J2350"]
+    halves = shipped_reference().with_drugs([replace(row, billing_unit=Decimal("0.5"))])
+    document = encounter(ocrelizumab("580", ("20", "vial_remainder")))
+    found = [near.by for near in around(document, halves).nearest() if near.measure == "mg"]
+    assert found == [Decimal("0.5"), Decimal("-0.5")]
+    authorization = [margin.mg for margin in around(document, halves, **limited("580.4")).margins()]
+    assert authorization[0] == 0
+    authorization = [margin.mg for margin in around(document, halves, **limited("580.5")).margins()]
+    assert authorization[0] == Decimal("0.5")
+
+
+@pytest.mark.parametrize(
+    ("reason", "may_be_given"),
+    [
+        ("vial_remainder", True), ("stopped_early", True), ("broken_or_spilled", True), ("line_residual", True),
+        ("overfill", False), ("prepared_not_given", False),
+    ],
+)  # fmt: skip
+def test_what_was_drawn_up_for_the_dose_could_have_been_given(reason: str, may_be_given: bool) -> None:
+    """Two discards of 5 mg: giving 6 takes all of one and a part of the other."""
+    opened = {} if reason != "overfill" else {"vials": [{"amount": "290"}, {"amount": "300"}]}
+    document = encounter(ocrelizumab("590", ("5", reason), ("5", reason)) | opened)
+    more = [int(near.by) for near in around(document).nearest() if near.measure == "mg" and near.by > 0]
+    assert more == ([1] if may_be_given else [])
+    policy = {"drugs": {"J2350": {"prior_authorization": "above_dose", "prior_authorization_dose_limit": "596"}}}
+    assert margins(document, **policy)[0] == ("authorization.required", Decimal(6))
+    daily = [mg for finding, mg in margins(document) if finding == "units.above_mue"]
+    assert daily == [Decimal(10)]
 
 
 def test_what_was_discarded_for_another_reason_gives_way_as_well() -> None:
@@ -167,6 +246,29 @@ def test_a_margin_says_what_would_be_said_beyond_it() -> None:
     assert margin.message.startswith("601 units of J2350 are above")
 
 
+def test_a_limit_of_another_code_is_not_that_of_the_drug() -> None:
+    """Ten hours are nine further ones, above eight a day; of the drug 300 units more would do."""
+    document = encounter(infused("J2350", 0, 600))
+    assert margins(document) == [("units.above_mue", Decimal(300))]
+    policy = {"prior_authorization": "above_dose", "prior_authorization_dose_limit": "320"}
+    two = encounter(ocrelizumab("300", vials=1), infused("J2323", 200, 300))
+    own = {"drugs": {"J2350": policy | {"prior_authorization_dose_limit": "299"}, "J2323": policy}}
+    assert ("authorization.required", Decimal(20)) in margins(two, **own)
+
+
+def test_more_is_opened_from_containers_of_the_same_kind() -> None:
+    """From a multi-dose container whose discard this payer takes: 200 given and 100 discarded, 300 until 600."""
+    vials = [{"amount": "300", "single_dose": False}]
+    document = encounter(ocrelizumab("200", ("100", "prepared_not_given")) | {"vials": vials})
+    policy = {"billable_discard_containers": "all", "billable_discard_reasons": ["prepared_not_given"]}
+    assert margins(document, **policy) == [("units.above_mue", Decimal(300))]
+
+
+def test_a_limit_is_of_what_was_ordered_where_that_is_more() -> None:
+    document = encounter(ocrelizumab("480", ("120", "stopped_early"), ordered="600"))
+    assert margins(document, **limited("700"))[0] == ("authorization.required", Decimal(100))
+
+
 def test_two_bags_of_one_drug_share_a_limit() -> None:
     later = ocrelizumab("300", vials=1) | {"start": "2026-03-10T12:00", "stop": "2026-03-10T13:00"}
     assert margins(encounter(ocrelizumab("300", vials=1), later)) == [("units.above_mue", Decimal(0))]
@@ -183,8 +285,11 @@ def test_what_was_discarded_is_given_before_another_vial_counts() -> None:
 
 
 def test_a_limit_that_nothing_reaches_has_no_margin() -> None:
-    """No dose that anyone could give is above a billion milligrams."""
-    assert margins(encounter(ocrelizumab("300", vials=1)), **limited("999999999"))[1:] == []
+    """No dose that anyone could give is above a million milligrams."""
+    document = encounter(ocrelizumab("300", vials=1))
+    assert margins(document, **limited("999999999")) == [("units.above_mue", Decimal(300))]
+    assert margins(document, **limited("1048875"))[0] == ("authorization.required", Decimal(1_048_575))
+    assert margins(document, **limited("1048876")) == [("units.above_mue", Decimal(300))]
 
 
 def test_a_vial_may_be_missing() -> None:
