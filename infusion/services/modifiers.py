@@ -65,8 +65,8 @@ class ModifierRules:
     def _modifier_340b(self, line: ServiceLine, behind: Sequence[Given]) -> tuple[str, Reading]:
         """The code that the payer takes on that day, JG until its last day and then TB [TB25]; empty for none."""
         reading = self.rules.read("modifier_340b", line.code)
-        packaged = any(each.drug is not None and each.drug.hospital_packaged for each in behind)
-        if packaged and self.rules.setting == "hospital_outpatient":
+        drug = behind[0].drug
+        if drug is not None and drug.hospital_packaged and self.rules.setting == "hospital_outpatient":
             return "", reading
         if reading.value == "by_date":
             ended = self.reference.modifiers["JG"].last_day
@@ -75,13 +75,13 @@ class ModifierRules:
 
     def _price_is_mixed(self, line: ServiceLine, behind: Sequence[Given]) -> bool:
         code, reading = self._modifier_340b(line, behind)
-        if code:
-            what = next(each.drug.name for each in behind if each.drug is not None)
+        drug = behind[0].drug
+        if code and drug is not None:
             self.findings.add(
                 "drug.price_mixed",
                 administration=behind[0].id,
                 field="bought_340b",
-                what=what,
+                what=drug.name,
                 payer=reading.whose,
                 code=code,
             )
@@ -120,8 +120,10 @@ class ModifierRules:
         if reading.value == "not_used":
             return []
         if len(codes) > 1:
-            what = next(each.what for each in behind)
-            self.findings.add("route.mixed", administration=behind[0].id, field="route", what=what, payer=reading.whose)
+            first = behind[0]
+            self.findings.add(
+                "route.mixed", administration=first.id, field="route", what=first.what, payer=reading.whose
+            )
             return []
         [code] = codes
         way = "into a vein" if code == "JA" else "under the skin"

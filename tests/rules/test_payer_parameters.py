@@ -452,6 +452,13 @@ def test_days_between_two_doses(days: int, last: str, soon: bool) -> None:
         assert f"The last one was on {last}" in found(read(document), "dose.too_soon").message
 
 
+def test_a_missing_history_names_who_limits_the_doses() -> None:
+    both = {"maximum_units_per_period": 400, "minimum_days_between_doses": 14}
+    for policy in (both, {"minimum_days_between_doses": 14}):
+        message = found(read(under(policy, infused("J2350", 0, 60))), "dose.history_missing").message
+        assert message.startswith("Given with this encounter limits how often ocrelizumab is given")
+
+
 @pytest.mark.parametrize("name", ["maximum_units_per_period", "minimum_days_between_doses"])
 def test_doses_that_nobody_told_of_are_asked_about_where_they_matter(name: str) -> None:
     document = under({name: 400}, infused("J2350", 0, 60))
@@ -635,6 +642,25 @@ def test_a_drug_bought_at_the_340b_price_says_so(value: str, day: str, modifier:
         assert f"wants that said with {modifier}" in reasons(
             read(on(day, dose, policy=policy)), f"J2350 {modifier} x280"
         )
+
+
+@pytest.mark.parametrize(
+    ("code", "day", "in_force"),
+    [
+        ("TB", "2017-12-31", False),
+        ("TB", "2018-01-01", True),
+        ("TB", DAY, True),
+        ("JG", "2017-12-31", False),
+        ("JG", "2018-01-01", True),
+        ("JG", "2024-12-31", True),
+        ("JG", "2025-01-01", False),
+    ],
+)
+def test_a_modifier_is_asked_about_outside_its_days(code: str, day: str, in_force: bool) -> None:
+    """It stays on the line: the payer asked for it."""
+    document = on(day, infused("J1745", 0, 60, bought_340b=True), policy={"modifier_340b": code})
+    assert f" {code} " in drugs(document)[0]
+    assert ("modifier.not_in_force" in told(document)) == (not in_force)
 
 
 def test_only_a_drug_bought_at_that_price_carries_the_modifier() -> None:
