@@ -137,6 +137,11 @@ def test_the_milligram_that_changes_the_lines() -> None:
     assert found == [(1, ["J2350 580->581", "J2350 JW 20->19"]), (-1, ["J2350 580->579", "J2350 JW 20->21"])]
 
 
+def test_the_last_milligram_of_a_vial_may_be_given() -> None:
+    found = nearest(encounter(ocrelizumab("599", ("1", "vial_remainder"))), "mg")
+    assert found[0] == (1, ["J2350 599->0", "J2350 JW 1->0", "J2350 JZ 0->600"])
+
+
 def test_vials_that_hold_no_more_have_no_milligram_above() -> None:
     assert nearest(encounter(ocrelizumab("600")), "mg") == [(-1, ["J2350 JZ 600->0", "J2350 0->599", "J2350 JW 0->1"])]
 
