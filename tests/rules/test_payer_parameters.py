@@ -593,6 +593,7 @@ def test_a_day_of_home_infusion_is_a_line_where_the_payer_takes_it(units: int, l
     document = at_home(*given, home_per_diem="S9379", home_per_diem_units=units)
     assert claimed(document) == ["99601 x1", "J2323 JZ x300", "J2350 JZ x300", line]
     assert line_of(read(document), "S9379").administrations == ("a1", "a2")
+    assert line_of(read(document), "S9379").kind == "visit"
     assert f"A day is {units} unit" in reasons(read(document), line)
     by_time = at_home(*given, home_per_diem="S9379", home_administration="infusion")
     assert "S9379 x1" in claimed(by_time)
