@@ -31,6 +31,8 @@ NOT_RECORDS = {
     "infusion.Judgement": "It follows from other rows, and whoever looks first brings it up to date.",
     "infusion.KnownBrowser": "It is what a browser is remembered for; signing in and PINs have events of their own.",
     "infusion.Reading": "It is the record of who looked.",
+    "infusion.Recheck": "It follows from approvals and from the rules of a day; that it was begun has an event.",
+    "infusion.RecheckDifference": "It follows from approvals and from the rules of a day.",
     "infusion.Selected": "It is how far a press on a list got; what the press did has its own events.",
     "infusion.Selection": "It is how far a press on a list got; what the press did has its own events.",
     "infusion.WorkingCopy": "It is one person's own unfinished form.",

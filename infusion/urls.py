@@ -38,6 +38,7 @@ from infusion.views.paper import downtime_sheet, sheet
 from infusion.views.people import alarm, emergency, reset_factor
 from infusion.views.people import people as sign_ins
 from infusion.views.public import calculator, contradictions_page, rules_page
+from infusion.views.rechecks import recheck, rechecks
 from infusion.views.reports import report_file, reports
 from infusion.views.review import approve, review, send_back
 from infusion.views.selection import approve_shown, choose, chosen, take_back
@@ -161,6 +162,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("batches/<uuid:public_id>/files/", write, name="batch-write"),
     path("batches/<uuid:public_id>/files/<slug:format>/", download, name="batch-file"),
     path("batches/<uuid:public_id>/reference/", reference, name="batch-reference"),
+    path("rechecks/", rechecks, name="rechecks"),
+    path("rechecks/<uuid:public_id>/", recheck, name="recheck"),
     path("jobs/<uuid:public_id>/", job, name="job"),
     path("payers/", include("payers.urls")),
     path("impact/<uuid:public_id>/", impact, name="impact"),

@@ -17,7 +17,7 @@ from infusion.models.claims import (
 from infusion.models.desk import Correction, Hold, Judgement, SavedView, Selected, Selection, Skip
 from infusion.models.drugs import DrugProposal, DrugRow
 from infusion.models.encounter import Administration, Discard, Encounter, Pause, Question, Vial
-from infusion.models.jobs import Job
+from infusion.models.jobs import Job, Recheck, RecheckDifference
 from infusion.models.people import Clinic, Patient, User
 from infusion.models.sign_in import EmergencyCode, KnownBrowser
 from infusion.models.tables import CodePair, EditTable, Fee, FeeSchedule, UnlikelyUnits
@@ -59,6 +59,8 @@ __all__ = [
     "Provider",
     "Question",
     "Reading",
+    "Recheck",
+    "RecheckDifference",
     "RuleUse",
     "SavedView",
     "Selected",

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from infusion.models.approval import Approval
 from infusion.models.people import Clinic
 
 
@@ -56,3 +57,40 @@ class Job(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in (self.State.WAITING, self.State.RUNNING)
+
+
+class Recheck(models.Model):
+    """What today's rules would answer to encounters that were approved up to now. `after` is the last one looked at.
+
+    It follows from approvals that never change, so that no more of it than its beginning is a record.
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    clinic = models.ForeignKey(Clinic, models.PROTECT, related_name="+")
+    since = models.DateField()
+    until = models.DateField()
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField()
+    last_approval = models.BigIntegerField()
+    after = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"{self.since} to {self.until}"
+
+
+class RecheckDifference(models.Model):
+    """An approval that would be answered otherwise today: each line with its units as approved and now."""
+
+    recheck = models.ForeignKey(Recheck, models.CASCADE, related_name="differences")
+    approval = models.ForeignKey(Approval, models.PROTECT, related_name="+")
+    lines = models.JSONField()
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = (models.UniqueConstraint(fields=["recheck", "approval"], name="one_difference_of_an_approval"),)
+
+    def __str__(self) -> str:
+        return f"{self.recheck_id} {self.approval_id}"

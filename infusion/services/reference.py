@@ -89,12 +89,12 @@ class Drug:
         ndcs: dict[Decimal, set[str]] = {}
         for container in self.containers:
             if container.ndc:
-                ndcs.setdefault(container.amount, set()).add(container.ndc)
+                ndcs.setdefault(container.amount, set()).add(eleven_digits(container.ndc))
         derived = {
             "label": self.name[:1].upper() + self.name[1:],
             "single_dose": all(container.single_dose for container in self.containers),
             "sizes": tuple(sorted({container.amount for container in self.containers})),
-            "ndcs": {size: eleven_digits(one) for size, (one, *others) in ndcs.items() if not others},
+            "ndcs": {size: one for size, (one, *others) in ndcs.items() if not others},
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

@@ -200,6 +200,7 @@ LOOKED_AT = {
     ("infusion/migrations/0010_drug_rows.py", "S608"): "no text of anyone's is in it",
     ("infusion/report_rows.py", "S608"): "names of columns out of a list",
     ("infusion/operations/archive.py", "S603"): "PostgreSQL's programs, without a shell",
+    ("infusion/with_worker.py", "S603"): "our own command, without a shell",
     ("infusion/operations/elsewhere.py", "S608"): "a table's own name, quoted",
     ("infusion/operations/moving.py", "S608"): "a table's own name",
 }

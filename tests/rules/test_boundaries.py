@@ -414,6 +414,9 @@ def test_the_date_of_service_is_the_local_day_of_the_earliest_start() -> None:
     assert str(read(late).date_of_service) == "2026-03-10"
     late["time_zone"] = "Europe/Berlin"
     assert str(read(late).date_of_service) == "2026-03-11"
+    after_midnight = infused("J2323", 0, 60, id="a2") | {"start": "2026-03-12T00:10", "stop": "2026-03-12T01:10"}
+    late["administrations"].insert(0, after_midnight)
+    assert str(read(late).date_of_service) == "2026-03-11"
 
 
 def test_what_was_given_at_no_recorded_time_is_dated_by_the_visit_at_home() -> None:

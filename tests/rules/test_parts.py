@@ -453,7 +453,7 @@ def test_a_site_s_own_row_that_begins_on_the_last_day_of_another_ends_it_the_day
 
 def test_what_follows_from_the_columns_of_a_drug() -> None:
     boxes = [{"amount": "500", "ndc": "11111-0001-01"}, {"amount": "500", "ndc": "11111-0001-02"},
-             {"amount": "100", "ndc": "22222-001-01"}]  # fmt: skip
+             {"amount": "100", "ndc": "22222-001-01"}, {"amount": "100", "ndc": "22222-0001-01"}]  # fmt: skip
     columns = {
         "code": "J9312", "name": "rituximab", "billing_unit": "10", "routes": ["iv_infusion"], "first_day": ON,
         "hospital_packaged": False, "may_be_complex": True, "form": "powder", "source": "expert",

@@ -163,6 +163,8 @@ TABLE: dict[str, Cells] = {
     "report-file": read(DESK),
     # Long work
     "job": read_and_write(DESK),
+    "rechecks": read_and_write(DESK),
+    "recheck": read(DESK),
     # Payers
     "payers:identity": read_and_write(ADMINS),
     "payers:list": read(DESK),

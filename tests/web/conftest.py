@@ -53,8 +53,10 @@ from infusion.models import (
     Job,
     Judgement,
     Reading,
+    Recheck,
     User,
 )
+from infusion.rechecks import begin_recheck
 from infusion.selectors import review_of
 from infusion.services.payment import Rate
 from payers.actions import Departure, draft_override, publish_override
@@ -213,6 +215,11 @@ def stopped_job(house: House, monkeypatch: pytest.MonkeyPatch) -> Job:
 
 
 @pytest.fixture
+def recheck(house: House) -> Recheck:
+    return begin_recheck(by=house.people[BILLING], since=date(2026, 3, 1), until=date(2026, 3, 31))[0]
+
+
+@pytest.fixture
 def brought_in(house: House) -> Import:
     """A file that billing has confirmed."""
     file = BytesIO((EXAMPLES / "encounters.csv").read_bytes())
@@ -229,6 +236,7 @@ def values(
     drug_rows: dict[str, Any],
     alarm: EmergencyCode,
     stopped_job: Job,
+    recheck: Recheck,
     brought_in: Import,
 ) -> Callable[[Route], dict[str, object]]:
     """What stands in a route's address."""

@@ -27,8 +27,8 @@ class Command(db_worker.Command):
             "--stalled-minutes", type=float, default=5, help="take up again what has not moved for so long (5)"
         )
 
-    def handle(self, *, stalled_minutes: float, **options: Any) -> None:
-        older_than = timedelta(minutes=stalled_minutes)
+    def handle(self, **options: Any) -> None:
+        older_than = timedelta(minutes=options.pop("stalled_minutes"))
         threading.Thread(target=tidy, args=(older_than,), daemon=True).start()
         super().handle(**options)
 

@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("infusion", "0014_jobs"),
+        ("infusion", "0015_rechecks"),
     ]
 
     operations = [
