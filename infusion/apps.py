@@ -17,5 +17,6 @@ class InfusionConfig(AppConfig):
         import_module("infusion.second_factor")
         import_module("infusion.checks")
         import_module("infusion.capture")
+        import_module("infusion.metrics")
         for module in KINDS_OF_JOBS:
             import_module(module)

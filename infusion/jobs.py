@@ -37,6 +37,7 @@ from infusion import audit
 from infusion.access import ADMIN, BILLING, roles_of
 from infusion.actions.encounters import Refused
 from infusion.logs import new_reference
+from infusion.metrics import portions
 from infusion.models import Job, User
 from infusion.reference_now import looked_up_once
 
@@ -173,7 +174,8 @@ def _mine(public_id: UUID, turn: int) -> Job | None:
 def _advance(job: Job) -> None:
     before = job.position
     if before < job.total:
-        job.position = KINDS[job.kind].portion(job)
+        with portions.labels(job.kind).time():
+            job.position = KINDS[job.kind].portion(job)
         if not before < job.position <= job.total:
             raise ValueError(f"a portion of {job.kind} leads from {before} to {job.position} of {job.total}")
     now = timezone.now()

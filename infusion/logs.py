@@ -45,6 +45,7 @@ class OneLine(logging.Formatter):
         }
         if reference := getattr(getattr(record, "request", record), "reference", None):
             told["reference"] = reference
+        told.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[1] is not None:
             told["exceptions"] = [in_short(each) for each in chain_of(record.exc_info[1])]
         return json.dumps(told).replace("\x7f", "\\u007f")

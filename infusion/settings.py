@@ -172,6 +172,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "infusion.metrics.Measured",
     "infusion.headers.OnEveryReply",
     "csp.middleware.CSPMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -352,6 +353,12 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {"django": {"handlers": [], "level": "INFO"}},
 }
+
+# Above so many milliseconds a query, or an answer while someone types, leaves an alarm in the log.
+INFUSION_SLOW_QUERY_MS = env.int("INFUSION_SLOW_QUERY_MS", default=500)
+INFUSION_SLOW_PREVIEW_MS = env.int("INFUSION_SLOW_PREVIEW_MS", default=1000)
+# Whoever sends it may read /metrics from another machine.
+INFUSION_METRICS_TOKEN = env.str("INFUSION_METRICS_TOKEN", default="")
 
 # Long work waits in the database itself: written with what asks for it, or neither, and no other server to run.
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}

@@ -27,7 +27,7 @@ from infusion.views.claim_data import (
 from infusion.views.drugs import add_drug, change_drug, drug, drug_proposal, drug_row, drugs
 from infusion.views.encounters import encounter, new_encounter
 from infusion.views.fees import fees, load, schedule, withdraw
-from infusion.views.health import healthz
+from infusion.views.health import healthz, metrics, readyz
 from infusion.views.home import encounters
 from infusion.views.impact import impact, impact_encounters, impact_file
 from infusion.views.jobs import job
@@ -90,6 +90,8 @@ handler500 = "infusion.views.errors.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", calculator, name="calculator"),
     path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("rules/", rules_page, name="rules"),
     path("rules/disagreements/", contradictions_page, name="contradictions"),
     path("accounts/", include(accounts)),

@@ -1,4 +1,4 @@
-"""What gunicorn is told with `-c python:infusion.with_worker`: one worker beside the server, ended with it.
+"""What gunicorn is told with `-c python:infusion.with_worker`: as `infusion.serving`, and a worker beside it.
 
 For one machine that has little to do: `make run`, and the container. A larger site runs its workers by themselves.
 """
@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from infusion import serving
 
 PR_SET_PDEATHSIG = 1
 LONGEST_PORTION_SECONDS = 30
@@ -27,13 +29,13 @@ def when_ready(server: Any) -> None:
 
 
 def on_exit(server: Any) -> None:
-    if worker is None:
-        return
-    worker.terminate()
-    try:
-        worker.wait(LONGEST_PORTION_SECONDS)
-    except subprocess.TimeoutExpired:
-        worker.kill()
+    if worker is not None:
+        worker.terminate()
+        try:
+            worker.wait(LONGEST_PORTION_SECONDS)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+    serving.on_exit(server)
 
 
 def ends_with_its_parent() -> None:

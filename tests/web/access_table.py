@@ -58,6 +58,8 @@ TABLE: dict[str, Cells] = {
     "rules": read(ALL),
     "contradictions": read(ALL),
     "healthz": read(ALL),  # says ok or failed, and nothing else
+    "readyz": read(ALL),  # the same
+    "metrics": read(ALL),  # from this machine; from elsewhere with a token
     "account_login": {**dict.fromkeys(METHODS, SIGNED_IN), **form_of_allauth(ALL)},  # leads home who is signed in
     "account_signup": form_of_allauth(ALL, "PATCH", "DELETE", "TRACE"),  # answers that sign-up is closed
     "account_inactive": {**read(ALL), "OPTIONS": ALL},

@@ -49,7 +49,7 @@ def test_a_new_route_without_a_row_is_seen(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_few_routes_are_public() -> None:
-    names = {"calculator", "rules", "contradictions", "healthz"}
+    names = {"calculator", "rules", "contradictions", "healthz", "readyz", "metrics"}
     names |= {"account_login", "account_signup", "account_inactive", "account_logout"}
     names |= {"mfa_login_webauthn", "emergency", "switch", "enter"}
     assert names == PUBLIC
