@@ -17,6 +17,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
+from infusion import answers
 from infusion.management.commands import calculate as command
 from infusion.management.commands.calculate import answer
 from infusion.services.reference import Reference, shipped_reference
@@ -173,8 +174,8 @@ def test_without_a_database_the_shipped_drugs_hold(monkeypatch: pytest.MonkeyPat
     def no_table() -> Reference:
         raise DatabaseError("no such table: infusion_drugrow")
 
-    monkeypatch.setattr(command, "current_reference", no_table)
-    assert command.stored_reference() is shipped_reference()
+    monkeypatch.setattr(answers, "current_reference", no_table)
+    assert answers.stored_reference() is shipped_reference()
 
 
 # Many lines -----------------------------------------------------------------------------------------------------------
