@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
@@ -35,6 +34,7 @@ from infusion.forms.times import Echo
 from infusion.late import entered_late
 from infusion.models import Clinic, Encounter, User, WorkingCopy
 from infusion.reference_now import current_reference
+from infusion.repeats import is_same
 from infusion.selectors import colleagues, encounter_for, encounters_of, facts_of, last_write, patient_named, payers
 from infusion.services import facts
 from infusion.time_entry import read_date
@@ -441,41 +441,6 @@ def repeated(sheet: Sheet, current: Encounter, *, hand_over: bool) -> HttpRespon
         return handed_over(sheet, current, cast(User, sheet.request.user))
     messages.success(sheet.request, SAVED if current.state == State.DRAFT else HANDED_OVER)
     return redirect(address_of(current)) if current.state == State.DRAFT else redirect("encounters")
-
-
-def is_same(stored: Encounter, recorded: Recorded) -> bool:
-    """Whether a stored encounter already says all that was to be saved."""
-    patient = stored.patient
-    return (
-        patient.reference == recorded.patient_reference
-        and stored.payer_id == recorded.payer.pk
-        and recorded.patient_name in ("", patient.name)
-        and recorded.birth_date in (None, patient.birth_date)
-        and normal(facts_of(stored)) == normal(replace(recorded.facts, id=""))
-        and recorded.witnesses in (None, witnesses_in(stored))
-        and (recorded.documentation is None or answered(recorded.documentation) == answered(stored.documentation))
-        and [row.late_reason for row in stored.administrations.all()] == late_reasons_of(recorded)
-        and all(each.answer == (recorded.answers or {}).get(each.pk, each.answer) for each in stored.questions.all())
-    )
-
-
-def answered(answers: Mapping[str, str]) -> dict[str, str]:
-    return {item: text for item, text in answers.items() if text}
-
-
-def late_reasons_of(recorded: Recorded) -> list[str]:
-    reasons = recorded.late_reasons or {}
-    return [reasons.get(each.id, "") for each in recorded.facts.administrations]
-
-
-def witnesses_in(stored: Encounter) -> dict[tuple[str, int], int]:
-    """Who saw which discard, by the form's name of the drug."""
-    return {
-        (f"d{row.position + 1}", discard.position): discard.witness_id
-        for row in stored.administrations.all()
-        for discard in row.discards.all()
-        if discard.witness_id is not None
-    }
 
 
 # What is shown -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from infusion.forms.record import without_rules
 from infusion.forms.structure import TooMuch, known_entries
 from infusion.idle import seconds_left
 from infusion.models import Encounter, User, WorkingCopy
+from infusion.repeats import is_same
 from infusion.selectors import encounter_for, encounters_of
 from infusion.views import encounters
 from infusion.views.taken_up import COPY, uuid_of, when_kept
@@ -87,7 +88,7 @@ def is_nothing(sheet: encounters.Sheet) -> bool:
     if sheet.stored is None:
         typed = (sheet.entry.patient_form, sheet.entry.documentation)
         return sheet.entry.is_blank and all(part.is_blank for part in typed)
-    return not sheet.entry.obstacles and encounters.is_same(sheet.stored, sheet.recorded())
+    return not sheet.entry.obstacles and is_same(sheet.stored, sheet.recorded())
 
 
 def own_names(sheet: encounters.Sheet) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,7 @@ from infusion.exchange.incoming import NotMapped, recorded_from
 from infusion.forms.stored import normal
 from infusion.incoming import destination, recorded
 from infusion.models import Clinic, Encounter, User
+from infusion.repeats import is_same
 from infusion.selectors import facts_of
 from infusion.services.wire import encounter_document
 from payers.models import Payer
@@ -63,3 +65,19 @@ def test_a_record_number_of_someone_else_is_named_without_saying_who_that_is(
     assert [each.path for each in told.value.problems] == ["patient.name", "patient.birth_date", "patient.sex"]
     assert sarah.patient_name not in str(told.value)
     assert date(1984, 6, 2).isoformat() not in str(told.value)
+
+
+def test_what_is_stored_already_is_known_again_also_where_the_clinic_adds_to_the_record(
+    clinic: Clinic, nurse: User, sarah: Recorded
+) -> None:
+    """A clinic's department and a visit's price stand in the facts of what is stored, and in nothing that is typed."""
+    Clinic.objects.filter(pk=clinic.pk).update(hospital_department="on_campus")
+    clinic.refresh_from_db()
+    stored = save(nurse, clinic, sarah)
+    assert facts_of(stored) != sarah.facts
+    assert is_same(stored, sarah)
+    assert not is_same(stored, replace(sarah, facts=replace(sarah.facts, diagnoses=())))
+    Encounter.objects.filter(pk=stored.pk).update(bought_340b=True)
+    stored.refresh_from_db()
+    assert is_same(stored, sarah), "nothing was said of the price"
+    assert not is_same(stored, replace(sarah, bought_340b=False))
