@@ -17,7 +17,7 @@ from django.contrib.auth.models import Group
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
@@ -103,6 +103,10 @@ class Persons(Audited, UserAdmin):
         ("Name on records", {"fields": ("first_name", "last_name", "credentials")}),
         ("Work", {"fields": ("clinic", "groups")}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Programs stand on a page of their own; nobody signs in as one."""
+        return super().get_queryset(request).filter(program=None)
 
     def document_of(self, row: User) -> dict[str, Any]:
         return {**super().document_of(row), "groups": sorted(row.groups.values_list("name", flat=True))}

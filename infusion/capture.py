@@ -22,6 +22,7 @@ APPS = ("infusion", "payers")
 CHANGES = audit.AuditChange._meta.db_table
 # Tables of these apps that hold no record, and why.
 NOT_RECORDS = {
+    "infusion.ApiAnswer": "It is what a program is told again for a day; what was written has its own events.",
     "infusion.Arrival": "It is what a file said; the encounters made of it have events that name the file and the row.",
     "infusion.AuditChange": "It is the record of the others.",
     "infusion.AuditEvent": "It is the record of the others.",
@@ -37,10 +38,11 @@ NOT_RECORDS = {
     "infusion.Selection": "It is how far a press on a list got; what the press did has its own events.",
     "infusion.WorkingCopy": "It is one person's own unfinished form.",
 }
-# Columns that are left out: secrets, when someone last signed in, and the bytes of a file, whose checksum is kept.
+# Columns that are left out: secrets, when someone last signed in or asked, and a file's bytes, whose checksum is kept.
 LEFT_OUT = {
     "infusion_user": ("password", "last_login"),
     "infusion_emergencycode": ("code",),
+    "infusion_apiclient": ("token_hash", "last_used_at"),
     "infusion_batchfile": ("content",),
 }
 

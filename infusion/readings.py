@@ -96,13 +96,19 @@ def is_renewal(request: HttpRequest) -> bool:
 
 
 def keep(request: HttpRequest, action: str, subject: str, detail: dict[str, Any]) -> None:
+    """What the person of a request was shown."""
+    person = request.user
+    keep_of(person, action, subject, _subject_id(request), getattr(person, "clinic_id", None), detail)
+
+
+def keep_of(
+    person: Any, action: str, subject: str, subject_id: str, clinic_id: int | None, detail: dict[str, Any]
+) -> None:
     """One row, or a line in the log where none can be written."""
-    person, subject_id = request.user, _subject_id(request)
     try:
         audit.record_reading(
-            action, by=person, subject=subject, subject_id=subject_id,
-            clinic_id=getattr(person, "clinic_id", None), detail=detail,
-        )  # fmt: skip
+            action, by=person, subject=subject, subject_id=subject_id, clinic_id=clinic_id, detail=detail
+        )
     except Error as problem:
         log.error(
             "A reading was not kept: %s of %s %s by person %s (%s)",

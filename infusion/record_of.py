@@ -33,6 +33,7 @@ DONE = {
     "patient.open": "Opened the patient", "patient.record": "Looked at the patient’s record",
     "coverage.open": "Opened a coverage", "authorization.open": "Opened an authorization",
     "order.open": "Opened the order",
+    "encounter.list": "Listed the encounters",
     "batch.open": "Opened a batch with it", "batch.export": "Took out a file with it",
     "encounter.add": "Recorded the encounter", "encounter.save": "Changed the record",
     "encounter.hand_over": "Handed it to billing", "encounter.return": "Returned it to the nurse",
@@ -56,6 +57,7 @@ PAGES = {
     "review-payers": "the payers side by side", "void": "the page to void it", "claim-facts": "who treated",
     "sheet": "the charge sheet", "claim-checklist": "the claim checklist", "coverage-add": "to add a coverage",
     "authorization-add": "to add an authorization", "export_claims": "on the command line",
+    "api": "by its token", "api-lines": "its lines, by its token",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from allauth.mfa.webauthn import views as passkeys
 from django.db import transaction
 from django.urls import URLPattern, URLResolver, include, path
 
+from infusion import api
 from infusion.admin import people
 from infusion.second_factor import keeps_one
 from infusion.views import desk, imports, record
@@ -37,6 +38,7 @@ from infusion.views.orders import new_order, orders, take_off
 from infusion.views.paper import downtime_sheet, sheet
 from infusion.views.people import alarm, emergency, reset_factor
 from infusion.views.people import people as sign_ins
+from infusion.views.programs import programs, revoke
 from infusion.views.public import calculator, contradictions_page, rules_page
 from infusion.views.rechecks import recheck, rechecks
 from infusion.views.reports import report_file, reports
@@ -92,12 +94,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
+    path("api/v1/", include(api.urls, namespace="api")),
     path("rules/", rules_page, name="rules"),
     path("rules/disagreements/", contradictions_page, name="contradictions"),
     path("accounts/", include(accounts)),
     path("admin/", people.urls),
     path("people/", sign_ins, name="people"),
     path("people/<uuid:public_id>/second-factor/", reset_factor, name="factor-reset"),
+    path("people/programs/", programs, name="programs"),
+    path("people/programs/<uuid:public_id>/revoke/", revoke, name="program-revoke"),
     path("people/alarms/<uuid:public_id>/", alarm, name="alarm"),
     path("encounters/", encounters, name="encounters"),
     path("encounters/new/", new_encounter, name="encounter-new"),

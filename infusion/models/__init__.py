@@ -19,11 +19,14 @@ from infusion.models.drugs import DrugProposal, DrugRow
 from infusion.models.encounter import Administration, Discard, Encounter, Pause, Question, Vial
 from infusion.models.jobs import Job, Recheck, RecheckDifference
 from infusion.models.people import Clinic, Patient, User
+from infusion.models.programs import ApiAnswer, ApiClient
 from infusion.models.sign_in import EmergencyCode, KnownBrowser
 from infusion.models.tables import CodePair, EditTable, Fee, FeeSchedule, UnlikelyUnits
 
 __all__ = [
     "Administration",
+    "ApiAnswer",
+    "ApiClient",
     "Approval",
     "Arrival",
     "AuditChange",

@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
+from infusion.actions.programs import revoke_all_programs
 from infusion.actions.sign_in import end_ways_in
 from infusion.chain import heads
 from infusion.operations.archive import (
@@ -93,6 +94,7 @@ def brought_up(there: BaseDatabaseWrapper, record: Record | None) -> tuple[str, 
     call_command("migrate", verbosity=0)
     Session.objects.all().delete()
     end_ways_in(reason="A backup was restored.")
+    revoke_all_programs(reason="A backup was restored.")
     head = heads() if record is not None and record.flaw else end_of_audit()
     return head, rows
 

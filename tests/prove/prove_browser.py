@@ -69,7 +69,7 @@ def enter(new_context: Callable[..., BrowserContext], house: House, live_server:
 def pages_of(role: str, values: Values) -> Iterator[tuple[str, str]]:
     """Every page that a role may look at, by its route."""
     for route in routes():
-        public = role == VISITOR and route.name not in ("account_signup",)
+        public = role == VISITOR and route.name not in ("account_signup", "api:description")
         if role in TABLE[route.name].get("GET", ()) and (public or not route.name.startswith("account_log")):
             yield route.name, route.address({"code": "J2350", **values(route)})
 

@@ -29,7 +29,7 @@ from tests.web.page import Page
 from tests.web.routes import Route, routes
 
 MARK = "Zzcanary"
-NUMBER = re.compile(r"Reference <strong>([A-Z2-9]{4}-[A-Z2-9]{4})</strong>")
+NUMBER = re.compile(r"""(?:Reference <strong>|"reference":")([A-Z2-9]{4}-[A-Z2-9]{4})(?:</strong>|")""")
 TELLING = (MARK, "Surprise", "Traceback", ".py", "line ")
 Values = Callable[[Route], dict[str, object]]
 

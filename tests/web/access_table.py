@@ -90,6 +90,15 @@ TABLE: dict[str, Cells] = {
     "people": read(ADMINS | SUPERUSERS),
     "factor-reset": read_and_write(ADMINS | SUPERUSERS),
     "alarm": read_and_write(ADMINS | SUPERUSERS),
+    "programs": read_and_write(ADMINS),
+    "program-revoke": read_and_write(ADMINS),
+    # Programs, which come with a token and never with a sign-in: PROGRAMS says what each scope opens
+    "api:description": read(ALL),
+    "api:calculate": CLOSED,
+    "api:calculate-many": CLOSED,
+    "api:encounters": CLOSED,
+    "api:encounter": CLOSED,
+    "api:lines": CLOSED,
     # Encounters
     "encounters": read(STAFF),
     "encounter-new": read_and_write(NURSES),
@@ -223,6 +232,15 @@ TABLE: dict[str, Cells] = {
     "admin:auth_group_delete": CLOSED,
     "admin:auth_group_change": people("POST"),
     "admin/auth/group/<path:object_id>/": CLOSED,
+}
+
+# By route and method, the scope that a token needs. A method that is not named answers no program.
+PROGRAMS: dict[str, dict[str, str]] = {
+    "api:calculate": {"POST": "calculate"},
+    "api:calculate-many": {"POST": "calculate"},
+    "api:encounters": {"GET": "encounters:read"},
+    "api:encounter": {"GET": "encounters:read", "PUT": "encounters:write"},
+    "api:lines": {"GET": "lines:read"},
 }
 
 PUBLIC = {name for name, cells in TABLE.items() if any(VISITOR in roles for roles in cells.values())}

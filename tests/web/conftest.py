@@ -41,8 +41,10 @@ from infusion.actions import (
     write_file,
 )
 from infusion.actions.imports import confirm_import, look_at
+from infusion.actions.programs import make_program
 from infusion.jobs import begin
 from infusion.models import (
+    ApiClient,
     AuditHead,
     Batch,
     Clinic,
@@ -228,6 +230,12 @@ def brought_in(house: House) -> Import:
 
 
 @pytest.fixture
+def program(house: House) -> ApiClient:
+    """A program of the house."""
+    return make_program(by=house.people[ADMIN], public_id=uuid4(), name="Front desk", scopes=("calculate",))[0]
+
+
+@pytest.fixture
 def values(
     house: House,
     rules: dict[str, PolicyOverride],
@@ -238,6 +246,7 @@ def values(
     stopped_job: Job,
     recheck: Recheck,
     brought_in: Import,
+    program: ApiClient,
 ) -> Callable[[Route], dict[str, object]]:
     """What stands in a route's address."""
 
@@ -255,11 +264,13 @@ def values(
             "alarm": alarm,
             "job": stopped_job,
             **dict.fromkeys(("import", "import-confirm", "import-throw-away", "import-problems"), brought_in),
+            "program-revoke": program,
         }
         row = by_name.get(route.name, row)
         fees = route.path.startswith("fees/")
         return {
             "public_id": rules["published"].public_id if payer else fee_schedule.public_id if fees else row.public_id,
+            "encounter_id": house.with_billing.public_id,
             "slug": rules["published"].payer.slug,
             "number": 1,
             "code": "J2350",
