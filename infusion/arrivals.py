@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
-
-from django.utils import timezone
 
 from infusion.actions.encounters import Recorded
 from infusion.exchange.coming_in import Arrived, FileRead, Problem
 from infusion.exchange.encounter_csv import read_csv
 from infusion.exchange.fhir_in import is_bundle, read_fhir
 from infusion.exchange.hl7_in import is_messages, read_hl7
-from infusion.exchange.incoming import Destination, Incoming, NotMapped, Unmapped, recorded_from
+from infusion.exchange.incoming import Destination, NotMapped, Unmapped, recorded_from
+from infusion.incoming import destination, recorded_of
 from infusion.models import Clinic, Import, Patient
 from infusion.reference_now import current_reference
-from infusion.services.clock import zone_named
 from payers.models import Payer
 
 Kind = Import.Kind
-SAID_OF_A_PATIENT = {"name": "name", "birth_date": "birth date", "sex": "sex"}
 
 
 def read_file(file: IO[bytes], clinic: Clinic) -> tuple[str, FileRead]:
@@ -45,27 +42,26 @@ def client_id_of(clinic: Clinic, arrived: Arrived) -> UUID:
 class Desk:
     """The clinic as a file meets it: its payers by every name, its clock and tables, and who is on record.
 
-    `otherwise` pays where the file names nobody.
+    `otherwise` pays where the file names nobody. A name that two payers have is nobody's. `people` are those of the
+    file so far, by their reference.
     """
 
     clinic: Clinic
     otherwise: Payer | None = None
     payers: dict[str, Payer] = field(default_factory=dict)
     by_name: dict[str, str] = field(default_factory=dict)
+    people: dict[str, dict[str, str]] = field(default_factory=dict)
     destination: Destination = field(init=False)
 
     def __post_init__(self) -> None:
+        called: dict[str, set[str]] = {}
         for payer in Payer.objects.all():
             self.payers[payer.slug] = payer
-            for name in filter(None, (payer.slug, payer.name, payer.electronic_id)):
-                self.by_name.setdefault(name.casefold(), payer.slug)
-        self.destination = Destination(
-            time_zone=self.clinic.time_zone,
-            today=timezone.now().astimezone(zone_named(self.clinic.time_zone)).date(),
-            payers=self.payers.keys(),
-            reference=current_reference(),
-            hospital_department=self.clinic.hospital_department,
-        )
+            for name in filter(None, (payer.name, payer.electronic_id)):
+                called.setdefault(name.casefold(), set()).add(payer.slug)
+        self.by_name = {name: slug for name, (slug, *others) in called.items() if not others}
+        self.by_name |= {slug: slug for slug in self.payers}
+        self.destination = destination(self.clinic, self.payers)
 
     def document_of(self, arrived: Arrived) -> dict[str, Any]:
         """What is kept of an encounter: the contract's document, with what the file leaves to the clinic."""
@@ -79,6 +75,17 @@ class Desk:
             "place_of_service": arrived.place_of_service,
         }
 
+    def contradicted(self, arrived: Arrived) -> list[Unmapped]:
+        """What another encounter of the file says otherwise of the same patient."""
+        said = self.people.setdefault(arrived.patient["reference"], dict(arrived.patient))
+        problems = []
+        for name, value in arrived.patient.items():
+            said[name] = said[name] or value
+            if value and said[name].casefold() != value.casefold():
+                told = f"Another encounter of this file says {said[name]} of the same patient. Check both."
+                problems.append(Unmapped(f"patient.{name}", value, told))
+        return problems
+
     def known(self, documents: Iterable[Mapping[str, Any]]) -> dict[str, Patient]:
         """Those of the documents' patients who are on record, by their reference."""
         references = {each["patient"]["reference"] for each in documents}
@@ -88,36 +95,11 @@ class Desk:
         """What a draft of a document holds. Raises NotMapped naming all that it cannot hold."""
         contract = {name: value for name, value in document.items() if name != "place_of_service"}
         incoming = recorded_from(contract, self.destination)
-        self._refuse_another_person(incoming, known.get(incoming.patient_reference))
-        return Recorded(
-            patient_reference=incoming.patient_reference,
-            patient_name=incoming.patient_name,
-            birth_date=incoming.birth_date,
-            sex=incoming.sex,
-            payer=self.payers[incoming.payer],
-            facts=incoming.facts,
-            date_of_service=incoming.date_of_service,
-            place_of_service=self._place_of_service(document["place_of_service"], incoming),
-            late_reasons=incoming.late_reasons,
-            bought_340b=incoming.bought_340b,
-        )
-
-    def _refuse_another_person(self, incoming: Incoming, known: Patient | None) -> None:
-        said = {"name": incoming.patient_name, "birth_date": incoming.birth_date, "sex": incoming.sex}
-        problems = [
-            Unmapped(f"patient.{name}", str(value), f"Another {words} is on record for this number. Check both.")
-            for name, words in SAID_OF_A_PATIENT.items()
-            if (value := said[name])
-            and (stored := getattr(known, name, None))
-            and str(stored).casefold() != str(value).casefold()
-        ]
-        if problems:
-            raise NotMapped(problems)
-
-    def _place_of_service(self, said: str, incoming: Incoming) -> str:
-        if said and said not in self.destination.reference.places:
-            raise NotMapped([Unmapped("place_of_service", said, "This is not a place of service that is known here.")])
-        return said or (self.clinic.place_of_service if self.clinic.setting == incoming.facts.setting else "")
+        found = recorded_of(known.get(incoming.patient_reference), incoming, self.clinic, self.payers)
+        place = document["place_of_service"]
+        if place and place not in self.destination.reference.places:
+            raise NotMapped([Unmapped("place_of_service", place, "This is not a place of service that is known here.")])
+        return replace(found, place_of_service=place) if place else found
 
 
 def problems_of(file: FileRead, arrived: Arrived, unmapped: NotMapped) -> list[Problem]:

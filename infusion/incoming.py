@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from infusion.actions import Recorded
 from infusion.exchange.incoming import Destination, Incoming, NotMapped, Unmapped
-from infusion.models import Clinic, Encounter
+from infusion.models import Clinic, Encounter, Patient
 from infusion.reference_now import current_reference
 from infusion.selectors import patient_named
 from infusion.services.clock import zone_named
@@ -34,7 +34,15 @@ def recorded(
     Raises NotMapped where the record number is someone else's. What a document cannot say (the documentation,
     who saw a discard, answers to billing) stays as it is stored.
     """
-    _refuse_another_person(incoming, clinic)
+    return recorded_of(patient_named(clinic, incoming.patient_reference), incoming, clinic, payers, stored)
+
+
+def recorded_of(
+    known: Patient | None, incoming: Incoming, clinic: Clinic, payers: Mapping[str, Payer],
+    stored: Encounter | None = None,
+) -> Recorded:  # fmt: skip
+    """The same, where it has been looked up already whether the patient is on record."""
+    _refuse_another_person(known, incoming)
     return Recorded(
         patient_reference=incoming.patient_reference,
         patient_name=incoming.patient_name,
@@ -49,9 +57,8 @@ def recorded(
     )
 
 
-def _refuse_another_person(incoming: Incoming, clinic: Clinic) -> None:
+def _refuse_another_person(known: Patient | None, incoming: Incoming) -> None:
     """What is said of a patient and stored otherwise. What is stored is not told: a program need not know it."""
-    known = patient_named(clinic, incoming.patient_reference)
     said = {"name": incoming.patient_name, "birth_date": incoming.birth_date, "sex": incoming.sex}
     problems = []
     for what, value in said.items():

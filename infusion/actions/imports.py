@@ -95,6 +95,8 @@ def _keep_portion(look: Import, desk: Desk, file: FileRead, portion: Sequence[Ar
             row.outcome, row.encounter_id = Outcome.HERE, here[client_id]
         else:
             try:
+                if contradicted := desk.contradicted(arrived):
+                    raise NotMapped(contradicted)
                 if not problems:
                     desk.recorded(document, known)
             except NotMapped as unmapped:

@@ -18,6 +18,10 @@ from pytest_django import Settings
 
 from infusion import fee_file
 from infusion.edit_file import read_edit_files
+from infusion.exchange.encounter_csv import read_csv
+from infusion.exchange.fhir_in import read_fhir
+from infusion.exchange.hl7_in import read_hl7
+from infusion.services.reference import shipped_reference
 from payers.forms import LARGEST_PACK
 from payers.pack import read_pack
 from tests.prove.conftest import Prove
@@ -31,6 +35,7 @@ from tests.web.page import Page
 
 MEGABYTE = 1_000_000
 FEES = b"Code,Rate\n"
+ENCOUNTERS = b"patient,encounter,drug,route\n"
 LIMITS = b"HCPCS/CPT Code,Practitioner Services MUE Values,MUE Adjudication Indicator,MUE Rationale\n"
 
 
@@ -63,6 +68,16 @@ def corpus() -> Iterator[tuple[str, str, bytes]]:
         yield f"{name}: strange digits", "x.csv", head + "J٢٣٥٠,١\n".encode()
         yield f"{name}: a number of 100,000 digits", "x.csv", head + b"J2350," + b"1" * 100_000 + b",2,z\n"
         yield f"{name}: exponents", "x.csv", head + many(b"J2350,1e999999,2,z\n", 1000)
+    for what, content in (
+        ("a cell of 10 MB", b"P1,V1,J2350," + b"9" * 10 * MEGABYTE), ("a zero byte", b"P1\x00,V1,J2350,oral"),
+        ("a million columns in a row", b"P1,V1" + many(b",1", MEGABYTE)), ("Latin-1", b"Nu\xf1ez,V1,J2350,oral"),
+        ("a quotation mark that is never closed", b'"P1,' + many(b"1\n", MEGABYTE)),
+        ("quotation marks alone", many(b'"', MEGABYTE)),
+    ):  # fmt: skip
+        yield f"encounters: {what}", "x.csv", ENCOUNTERS + content
+    yield "messages: 3 MB of one segment", "x.hl7", b"MSH|^~\\&|" + many(b"|", 3 * MEGABYTE)
+    yield "a bundle of brackets", "x.json", b'{"entry":' + many(b"[", 900_000)
+    yield "a bundle of numbers", "x.json", b'{"entry":[' + many(b"1e999999,", 100_000) + b"1]}"
     yield "nothing", "x.csv", b""
     yield "blanks", "x.csv", b" \n\t"
     yield "a mark and nothing", "x.csv", b"\xef\xbb\xbf"
@@ -86,6 +101,7 @@ UPLOADS = {
     "fee-load": {"name": "x", "source": "x", "effective_from": "2026-01-01", "payer": "medicare"},
     "tables-load": {"kind": "mue", "claims": "practitioner", "quarter": "2026Q1", "source": "CMS"},
     "payers:pack": {},
+    "imports": {},
 }
 
 
@@ -95,6 +111,9 @@ def megabytes_to_read(content: bytes) -> float:
     readers: list[Callable[[], object]] = [
         lambda: fee_file.read_fee_file(content),
         lambda: read_edit_files("mue", "practitioner", "2026Q1", [BytesIO(content)]),
+        lambda: read_csv(BytesIO(content), "America/New_York"),
+        lambda: read_fhir(BytesIO(content), "America/New_York", shipped_reference()),
+        lambda: read_hl7(BytesIO(content), "America/New_York", shipped_reference()),
         lambda: len(content) <= LARGEST_PACK and read_pack(content.decode("utf-8-sig")),
     ]
     for read in readers:
@@ -149,7 +168,7 @@ def test_a_gigabyte_is_refused_by_its_announced_length(house: House, prove: Prov
         ).status_code
         for name in UPLOADS
     ]
-    prove("R21", "", f"a gigabyte: {statuses}", statuses == [400] * 3)
+    prove("R21", "", f"a gigabyte: {statuses}", statuses == [400] * len(UPLOADS))
 
 
 def test_a_reader_without_limits_would_be_seen(

@@ -149,8 +149,24 @@ def test_another_name_on_record_for_the_number_keeps_an_encounter_out(billing: C
     worker().run()
     other = CSV.replace("V-100", "V-200").replace("Lindqvist, Sarah", "Lindgren, Maj")
     page = text_of(look(billing, other))
-    assert "Another name is on record for this number" in page
+    assert "Another name is on record for MRN-1001" in page
     assert '<td class="num">2</td><td>patient_name</td>' in page
+
+
+def test_two_names_in_one_file_for_the_same_number_keep_the_second_encounter_out(
+    billing: Client, medicare: Payer
+) -> None:
+    page = text_of(look(billing, f"{CSV}{ROWS[2].replace('V-101', 'V-102').replace('Okafor, Ben', 'Okafor, Ann')}\n"))
+    assert "Another encounter of this file says Okafor, Ben of the same patient." in page
+    assert "<dt>ready</dt><dd>2</dd>" in page
+
+
+def test_a_payer_by_its_electronic_number_unless_two_have_it(billing: Client, medicare: Payer) -> None:
+    Payer.objects.filter(pk=medicare.pk).update(electronic_id="04412")
+    bare = "\n".join((HEAD, ROWS[2].replace("medicare", "04412")))
+    assert "<dt>ready</dt><dd>1</dd>" in text_of(look(billing, bare))
+    Payer.objects.create(slug="other", name="Other", electronic_id="04412")
+    assert "No payer has this short name" in text_of(look(billing, bare))
 
 
 def test_what_was_looked_at_and_not_confirmed_leaves_nothing(billing: Client, medicare: Payer) -> None:
@@ -224,6 +240,18 @@ def test_more_than_one_portion_comes_in_in_the_order_of_the_file(billing: Client
     assert Encounter.objects.count() == count
     first = billing.get(reverse("import", args=[Import.objects.get().public_id]))
     assert "Page 1 of 3" in text_of(first)
+
+
+def test_a_place_of_service_is_the_files_or_the_clinics_and_one_that_nobody_knows_is_named(
+    billing: Client, clinic: Clinic, medicare: Payer
+) -> None:
+    heads, row = f"{HEAD},place_of_service", ROWS[2]
+    assert "This is not a place of service" in text_of(look(billing, f"{heads}\n{row},98\n"))
+    look(billing, f"{heads}\n{with_patient(row, 1)},19\n{with_patient(row, 2)},\n")
+    confirm(billing)
+    worker().run()
+    places = Encounter.objects.order_by("patient__reference").values_list("place_of_service", flat=True)
+    assert list(places) == ["19", clinic.place_of_service]
 
 
 def test_hostile_cells_are_text_on_the_page(billing: Client, medicare: Payer) -> None:
