@@ -528,7 +528,7 @@ def _home_visit(encounter: Encounter, by_visit: Reading, rules: Rules, reader: R
     hours = further_hours(minutes, HOME_VISIT_MINUTES, reading.minutes)
     text = _hours_text(
         minutes, HOME_VISIT_MINUTES, "The first 120 are the visit code", hours, reading.minutes, FURTHER_HOME_HOUR
-    ).replace("running minute", "visit minute", 1)
+    ).replace("running minute", "visit minute")
     visit = _from(
         by_visit, "At home the nursing visit is reported, not the infusion: its first two hours are one unit."
     )

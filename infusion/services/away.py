@@ -17,7 +17,7 @@ from infusion.services.clock import LONGEST, ClockChange, instant, zone_named
 from infusion.services.facts import Administration, Discard, Encounter, Vial, Visit
 from infusion.services.lines import ServiceLine, Statement
 from infusion.services.reference import Reference, in_force
-from payers.policy import PayerPolicy
+from payers.policy import PayerPolicy, Reading
 
 LineKey = tuple[str, tuple[str, ...]]
 MOST_MILLIGRAMS = Decimal(1_048_576)  # one, doubled so often that no dose is meant any more
@@ -213,11 +213,13 @@ class Neighbourhood:
     def _limits(self) -> Iterator[tuple[str, str]]:
         """The drugs of the lines, each with what could be spoken of it."""
         on = self.statement.date_of_service
+        if on is None:
+            return
         for code in dict.fromkeys(line.code for line in self.statement.lines if line.kind == "drug"):
-            authorization = self.statement.policy.get(("prior_authorization", code))
-            if authorization is not None and authorization.value == "above_dose":
-                yield code, "authorization.required"
-            if on is not None and in_force(self.reference.daily_limits.get(code, ()), on) is not None:
+            match self.statement.policy.get(("prior_authorization", code)):
+                case Reading(value="above_dose"):
+                    yield code, "authorization.required"
+            if in_force(self.reference.daily_limits.get(code, ()), on) is not None:
                 yield code, "units.above_mue"
 
     def _margin(self, code: str, finding: str) -> Iterator[Margin]:
@@ -248,7 +250,7 @@ class Neighbourhood:
         opened = Vial(amount=more - used, single_dose=each.vials[0].single_dose if each.vials else None)
         other = replace(
             each,
-            ordered=_dose(each) + more,
+            ordered=None if each.ordered is None else each.ordered + more,
             administered=(each.administered or NOTHING) + more,
             discards=_discards_less(each.discards, used),
             vials=(*each.vials, opened) if more > used else each.vials,
@@ -268,10 +270,6 @@ class Neighbourhood:
         )
 
 
-def _dose(each: Administration) -> Decimal:
-    return max(each.ordered or NOTHING, each.administered or NOTHING)
-
-
 def _discarded_dose(each: Administration) -> Decimal:
     """What was discarded and could have been given out of the same vials."""
     return sum((discard.amount for discard in each.discards if discard.reason in OF_THE_DOSE), NOTHING)
@@ -280,14 +278,10 @@ def _discarded_dose(each: Administration) -> Decimal:
 def _discards_less(discards: tuple[Discard, ...], less: Decimal) -> tuple[Discard, ...]:
     """The discards with so much less in them. Less than nothing is added."""
     if less < 0:
-        at = next((n for n, each in enumerate(discards) if each.reason == "vial_remainder"), None)
-        if at is None:
-            return (*discards, Discard(amount=-less, reason="vial_remainder"))
-        return tuple(replace(each, amount=each.amount - less) if n == at else each for n, each in enumerate(discards))
+        return (*discards, Discard(amount=-less, reason="vial_remainder"))
     left, kept = less, []
     for each in discards:
         taken = min(left, each.amount) if each.reason in OF_THE_DOSE else NOTHING
         left -= taken
-        if each.amount > taken:
-            kept.append(replace(each, amount=each.amount - taken))
+        kept.append(replace(each, amount=each.amount - taken))
     return tuple(kept)

@@ -45,9 +45,9 @@ class Service:
     bag_change_minutes: int = 0
 
     @property
-    def rank(self) -> tuple[int, timedelta, int]:
+    def rank(self) -> tuple[bool, bool, timedelta, int]:
         """Sorts the highest service first."""
-        return (2 * (not self.complex) + (not self.infusion), -length(self.running), self.given[0].position)
+        return (not self.complex, not self.infusion, -length(self.running), self.given[0].position)
 
     @property
     def start(self) -> datetime | None:

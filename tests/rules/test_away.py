@@ -72,6 +72,12 @@ def test_pauses_stay_as_they_are() -> None:
     assert nearest(encounter(infused("J1745", 0, 110, (65, 105))), "minutes") == [(21, ["96366 0->1"])]
 
 
+def test_the_last_minute_that_can_go_may_be_the_one_that_counts() -> None:
+    """114 less 40 are 74; the pause ends at 109, and with the 5 minutes after it the further hour goes."""
+    found = nearest(encounter(infused("J1745", 0, 114, (69, 109))), "minutes", additional_hour_minimum_minutes=10)
+    assert found == [(56, ["96366 1->2"]), (-5, ["96366 1->0"])]
+
+
 def test_the_minutes_of_a_home_visit() -> None:
     visit = {"start": "2026-03-10T09:00", "stop": "2026-03-10T11:30"}
     found = nearest(encounter(infused("J1745", 0, 60), setting="home", visit=visit), "minutes")
@@ -228,6 +234,7 @@ def test_how_much_is_left_until_an_authorization_is_asked_for() -> None:
     """480 of 600: 120 mg away; at 600 itself nothing is left, and above it the finding stands already."""
     document = encounter(ocrelizumab("480", ("120", "vial_remainder")))
     assert margins(document, **limited("600"))[0] == ("authorization.required", Decimal(120))
+    assert margins(document, **limited("599"))[0] == ("authorization.required", Decimal(119))
     assert margins(encounter(ocrelizumab("600")), **limited("600"))[0] == ("authorization.required", Decimal(0))
     assert [finding for finding, _ in margins(document, **limited("479"))] == ["units.above_mue"]
 

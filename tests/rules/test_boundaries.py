@@ -744,6 +744,12 @@ def test_every_split_line_lists_its_own_share() -> None:
     ]
 
 
+def test_lines_of_one_dose_list_no_more_than_was_given() -> None:
+    document = part_of_vials("J2350", "280", ["300"], "20", policy={"maximum_units_per_line": 100})
+    quantities = [str(each.quantity) for line in read(document).lines for each in line.ndcs]
+    assert quantities == ["3.333", "3.333", "2.667", "0.667"]  # 100, 100, 80 and 20 at 30 mg/mL
+
+
 @pytest.mark.parametrize(
     ("written", "digits"),
     [

@@ -179,6 +179,8 @@ def test_the_reason_says_how_the_drug_is_dosed() -> None:
     assert "ocrelizumab has a fixed dose, so there is no JW line" in reasons(fixed, "J2350 x280")
     by_weight = read(under(policy, part_of("J1745", "80", ["100"], "20")))
     assert "infliximab is dosed by weight" in reasons(by_weight, "J1745 JW x2")
+    by_need = read(under(policy, part_of("J2919", "100", ["125"], "25")))
+    assert "methylprednisolone sodium succinate is dosed by need" in reasons(by_need, "J2919 JW x5")
 
 
 def test_discard_of_a_drug_whose_dosing_nobody_stated_is_not_billed_and_told() -> None:
