@@ -296,6 +296,12 @@ def test_what_was_discarded_is_given_before_another_vial_counts() -> None:
     assert margins(encounter(ocrelizumab("480", ("120", "vial_remainder")))) == [("units.above_mue", Decimal(120))]
 
 
+def test_nothing_more_is_opened_while_there_is_something_left_to_give() -> None:
+    """590 of 900 mg were given, and what was left is not billed: 601 units are reached out of the same vials."""
+    document = encounter(ocrelizumab("590", ("310", "stopped_early"), vials=3, ordered="900"))
+    assert margins(document, discarded_drug="not_billed") == [("units.above_mue", Decimal(10))]
+
+
 def test_a_limit_that_nothing_reaches_has_no_margin() -> None:
     """No dose that anyone could give is above a million milligrams."""
     document = encounter(ocrelizumab("300", vials=1))
