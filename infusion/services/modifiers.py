@@ -75,13 +75,13 @@ class ModifierRules:
 
     def _price_is_mixed(self, line: ServiceLine, behind: Sequence[Given]) -> bool:
         code, reading = self._modifier_340b(line, behind)
-        drug = behind[0].drug
-        if code and drug is not None:
+        first = behind[0]
+        if code and first.drug is not None:
             self.findings.add(
                 "drug.price_mixed",
-                administration=behind[0].id,
+                administration=first.id,
                 field="bought_340b",
-                what=drug.name,
+                what=first.drug.name,
                 payer=reading.whose,
                 code=code,
             )
