@@ -10,7 +10,7 @@ Not handled: two encounters of one patient on a day; whether a reason for a seco
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -110,10 +110,9 @@ class AccessPlan:
 
 def plan_accesses(by_vein: Sequence[Given], rules: Rules, findings: Findings) -> list[AccessPlan]:
     """The services of each access that counts, the access with the highest first service first."""
-    groups: dict[str, list[Given]] = {}
-    for each in by_vein:
-        groups.setdefault(each.administration.access, []).append(each)
-    if len(groups) != 1:
+    accesses = {each.administration.access for each in by_vein}
+    groups: Mapping[str, Sequence[Given]] = dict.fromkeys(accesses, by_vein)
+    if len(accesses) != 1:
         groups = _accesses_that_count(by_vein, findings)
     plans = [_plan(access, group, rules, findings) for access, group in groups.items()]
     reported = [plan for plan in plans if plan.initial is not None or plan.hydration.given]
