@@ -91,16 +91,20 @@ class ForPrograms:
             return self.get_response(request)
         request.META.pop("HTTP_COOKIE", None)
         response = self.get_response(request)
-        if response.status_code >= 400 and response.headers.get("Content-Type") != "application/json":
-            response = in_shape(response)
+        if response.status_code >= 400 and isinstance(response, HttpResponse):
+            put_in_shape(response)
         response.cookies.clear()
         response.headers.pop("Vary", None)
         response.headers["Cache-Control"] = "no-store"
         return response
 
 
-def in_shape(response: HttpResponseBase) -> HttpResponse:
-    """A page that tells of an error, as a program reads it."""
-    kept = {name: value for name, value in response.headers.items() if not name.startswith("Content-")}
+def put_in_shape(response: HttpResponse) -> None:
+    """A page that tells of an error, as a program reads it. The reply stays the one that the log knows of already."""
+    if response.headers.get("Content-Type") == "application/json":
+        return
     code, message = CODES.get(response.status_code, BROKEN)
-    return reply(error_document(code, message, reference=kept.get("X-Reference")), response.status_code, kept)
+    response.content = ENCODE(error_document(code, message, reference=response.headers.get("X-Reference"))).encode()
+    response.headers["Content-Type"] = "application/json"
+    if "Content-Length" in response.headers:
+        response.headers["Content-Length"] = str(len(response.content))

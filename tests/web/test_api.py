@@ -142,7 +142,9 @@ def test_errors_have_one_shape(program: Program, method: str, address: str, stat
         assert (field["path"], field["value"]) == tuple(address.partition("?")[2].split("="))
 
 
-def test_what_breaks_is_told_by_its_number_and_what_is_away_says_when(program: Program, monkeypatch: Any) -> None:
+def test_what_breaks_is_told_by_its_number_and_what_is_away_says_when(
+    program: Program, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("with Sarah Lindqvist in it")
 
@@ -152,6 +154,8 @@ def test_what_breaks_is_told_by_its_number_and_what_is_away_says_when(program: P
     told = error_of(reply)
     assert (reply.status_code, told["code"]) == (500, "broken")
     assert told["reference"] == reply.headers["X-Reference"]
+    assert len(caplog.records) == 1, "the log has it once"
+    assert int(reply.headers.get("Content-Length", len(reply.content))) == len(reply.content)
     assert "Sarah" not in reply.content.decode()
 
     def away(*_: object) -> None:
