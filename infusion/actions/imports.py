@@ -30,6 +30,7 @@ LOOKED_AT_ONCE = 500
 SAVED_AT_ONCE = 200
 LOOKS_LAST = timedelta(days=1)
 MOST_PROBLEMS_OF_NONE = 1000
+OTHERWISE_NOW = "This file says something else of it than the one that it came from. Compare it with the record."
 Outcome = Arrival.Outcome
 
 
@@ -86,6 +87,11 @@ def _keep_portion(look: Import, desk: Desk, file: FileRead, portion: Sequence[Ar
     known = desk.known(documents)
     ids = [client_id_of(desk.clinic, each) for each in portion]
     here = dict(Encounter.objects.filter(clinic=desk.clinic, client_id__in=ids).values_list("client_id", "pk"))
+    came = dict(
+        Arrival.objects.filter(imported__clinic=desk.clinic, client_id__in=here, outcome=Outcome.DONE)
+        .order_by("pk")
+        .values_list("client_id", "document")
+    )
     rows = []
     for arrived, document, client_id in zip(portion, documents, ids, strict=True):
         row = Arrival(imported=look, row=arrived.row, client_id=client_id, document=kept_document(document))
@@ -93,6 +99,8 @@ def _keep_portion(look: Import, desk: Desk, file: FileRead, portion: Sequence[Ar
         problems = [each for each in arrived.problems if not each.told]
         if client_id in here:
             row.outcome, row.encounter_id = Outcome.HERE, here[client_id]
+            if came.get(client_id, row.document) != row.document:
+                row.problems = [[row.row, "", "", OTHERWISE_NOW]]
         else:
             try:
                 if contradicted := desk.contradicted(arrived):

@@ -241,12 +241,22 @@ def _encounter(sheet: Sheet, key: tuple[str, str, str], rows: Sequence[tuple[int
     }
     visit = {end: said.moment(f"visit_{end}", day) for end in ("start", "stop")}
     document["visit"] = visit if any(visit.values()) else None
+    _refuse_repeated(rows, arrived)
     for row, cells in texts:
         one = _Row(sheet, At(row, arrived.problems), cells, said.zone)
         document["administrations"].append(_administration(one, day, len(arrived.rows) + 1))
         arrived.rows.append(row)
     arrived.document = document
     return arrived
+
+
+def _refuse_repeated(rows: Sequence[tuple[int, str]], arrived: Arrived) -> None:
+    """The same row twice would be the same drug twice."""
+    seen: dict[str, int] = {}
+    for row, joined in rows:
+        if seen.setdefault(joined, row) != row:
+            told = f"This row says the same as row {seen[joined]}. Take one of them out, or tell them apart."
+            At(row, arrived.problems).problem("", "", told)
 
 
 def _texts(sheet: Sheet, joined: str) -> Iterator[tuple[str, str]]:

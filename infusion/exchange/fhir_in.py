@@ -35,7 +35,7 @@ from infusion.services.wire import DAY, TIME, Unreadable, decode
 
 Document = Mapping[str, Any]
 
-MOST_BYTES, MOST_ENTRIES = 40_000_000, 50_000
+MOST_BYTES, MOST_ENTRIES = 20_000_000, 50_000
 UNITS_OF_MEASURE, SNOMED, ICD10 = (
     "http://unitsofmeasure.org",
     "http://snomed.info/sct",
@@ -105,15 +105,16 @@ def read_fhir(file: IO[bytes], zone: str, reference: Reference) -> FileRead:
 
 
 def _by_address(entries: list[Document]) -> dict[str, Document]:
-    """Each resource by its full address and by its type and id."""
+    """Each resource by its full address and by its type and id. An address of two different ones is nobody's."""
     found: dict[str, Document] = {}
+    of_two = set()
     for entry in entries:
         resource = entry.get("resource")
         if isinstance(resource, Mapping):
             for address in (entry.get("fullUrl"), f"{resource.get('resourceType')}/{resource.get('id')}"):
-                if isinstance(address, str):
-                    found[address] = resource
-    return found
+                if isinstance(address, str) and found.setdefault(address, resource) != resource:
+                    of_two.add(address)
+    return {address: resource for address, resource in found.items() if address not in of_two}
 
 
 def _items(document: Document, name: str) -> list[Any]:
@@ -148,6 +149,7 @@ class _Reader:
     resources: Mapping[str, Document]
     problems: list[Problem]
     visits: dict[str, _Visit] = field(default_factory=dict)
+    seen: dict[str, tuple[int, Document]] = field(default_factory=dict)
 
     def entry(self, row: int, entry: Document) -> None:
         resource, at = entry.get("resource"), At(row, self.problems)
@@ -159,8 +161,14 @@ class _Reader:
             at.told(kind or "resourceType", _text(resource, "id"), f"{NO_PLACE}, and is not brought in.")
         if kind != "MedicationAdministration":
             return
+        first, before = self.seen.setdefault(_text(resource, "id") or f"of {row}", (row, resource))
+        if first != row and before == resource:
+            at.told("id", _text(resource, "id"), f"This is entry {first} once more, and is read once.")
+            return
         visit = self._visit(row, resource)
         at = At(row, visit.arrived.problems)
+        if first != row:
+            at.problem("id", _text(resource, "id"), f"Entry {first} has the same id and says something else.")
         try:
             MedicationAdministration.model_validate(dict(resource))
         except ValidationError as problem:

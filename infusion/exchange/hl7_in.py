@@ -102,6 +102,7 @@ def read_hl7(file: IO[bytes], zone: str, reference: Reference) -> FileRead:
     )  # fmt: skip
     text = io.TextIOWrapper(io.BufferedReader(arriving), "utf-8-sig", newline=None)  # type: ignore[type-var]
     visits: dict[str, _Visit] = {}
+    sent: dict[tuple[str, str], tuple[int, Sequence[str]]] = {}
     problems: list[Problem] = []
     count = 0
     try:
@@ -109,7 +110,7 @@ def read_hl7(file: IO[bytes], zone: str, reference: Reference) -> FileRead:
             count += 1
             if count > MOST_MESSAGES:
                 raise UnreadableFile(f"The file has more than {MOST_MESSAGES:,} messages. Bring it in by weeks.")
-            _Reader(At(count, problems), zone, reference, visits).message(segments)
+            _Reader(At(count, problems), zone, reference, visits, sent).message(segments)
     except UnicodeDecodeError:
         raise UnreadableFile("The file is not in UTF-8. Have the messages written in UNICODE UTF-8 (MSH-18).") from None
     if not count:
@@ -148,6 +149,7 @@ class _Reader:
     zone: str
     reference: Reference
     visits: dict[str, _Visit]
+    sent: dict[tuple[str, str], tuple[int, Sequence[str]]]
     offset: timezone | None = None
 
     def message(self, lines: Sequence[str]) -> None:
@@ -162,10 +164,17 @@ class _Reader:
         if kind != KIND:
             self.at.problem("MSH-9", "^".join(kind), "Only RAS^O17 tells of administrations; this message is left out.")
             return
+        row, before = self.sent.setdefault((_sender(header), header.text(10)), (self.at.row, lines))
+        if row != self.at.row and before == lines:
+            self.at.told("MSH-10", header.text(10), f"This is message {row} once more, and is read once.")
+            return
         self.offset = self._offset(header.text(7))
         by_name = {each.name: each for each in reversed(segments)}
         visit = self._visit(header, by_name)
         if visit is not None:
+            if row != self.at.row:
+                told = f"Message {row} has the same number and says something else. Send the one that holds."
+                At(self.at.row, visit.arrived.problems).problem("MSH-10", header.text(10), told)
             self._administrations(visit, segments)
 
     def _visit(self, header: _Segment, by_name: dict[str, _Segment]) -> _Visit | None:
@@ -174,7 +183,7 @@ class _Reader:
             self.at.problem("PID", "", "The message names no patient, so nobody knows whose it is.")
             return None
         number = (pv1.text(19) if pv1 else "") or pid.text(18)
-        source = "|".join(filter(None, (header.text(3), header.text(4))))
+        source = _sender(header)
         own: list[Problem] = []
         at = At(self.at.row, own)
         arrived = Arrived(source, number, self.at.row, self._patient(at, pid), problems=own)
@@ -342,6 +351,10 @@ class _Reader:
         except ValueError:
             at.problem(column, text, "This is not a day such as 19840602.")
             return ""
+
+
+def _sender(header: _Segment) -> str:
+    return "|".join(filter(None, (header.text(3), header.text(4))))
 
 
 def _zone_of(text: str) -> timezone | None:

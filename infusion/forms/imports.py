@@ -19,7 +19,7 @@ class EncounterFileForm(PageForm):
         label="File",
         required=False,
         allow_empty_file=True,
-        help_text="CSV, a FHIR R4 bundle or HL7 v2 messages, up to 80 MB. Its kind is recognised.",
+        help_text="CSV or HL7 v2 messages up to 80 MB, or a FHIR R4 bundle up to 20 MB. Its kind is recognised.",
         widget=forms.FileInput({"class": "form-control", "accept": ".csv,.txt,.json,.hl7,text/csv,application/json"}),
         error_messages={"invalid": "File: nothing arrived. Choose the file again."},
     )

@@ -108,6 +108,7 @@ def import_page(request: HttpRequest, chosen: Import, refusal: str = "") -> Http
         "import": chosen,
         "left_out": left_out(chosen),
         "before": same_file(request, chosen),
+        "otherwise": chosen.arrivals.filter(outcome=Outcome.HERE).exclude(problems=[]).count(),
         "problems": problems[:MOST_SHOWN],
         "more": len(problems) > MOST_SHOWN,
         "told": [Told(*each) for each in chosen.told],
@@ -126,11 +127,9 @@ def same_file(request: HttpRequest, chosen: Import) -> Import | None:
 
 
 def problem_rows(chosen: Import, most: int | None = None) -> Iterator[tuple[int, str, str, str]]:
-    """What keeps encounters out, in the order of the file as far as it is known."""
+    """What keeps encounters out or differs from what is here, in the order of the file as far as it is known."""
     count = 0
-    of_encounters = (
-        chosen.arrivals.filter(outcome=Outcome.MEND).order_by("row", "pk").values_list("problems", flat=True)
-    )
+    of_encounters = chosen.arrivals.exclude(problems=[]).order_by("row", "pk").values_list("problems", flat=True)
     groups: Iterable[Any] = (chosen.problems, *(of_encounters[:most] if most else of_encounters.iterator()))
     for problems in groups:
         for row, column, value, reason in problems:

@@ -127,6 +127,12 @@ def test_rows_of_one_encounter_that_contradict_each_other_keep_it_out_whole() ->
     assert [(each.number, each.is_ready, each.rows) for each in arrived] == [("V1", False, [2, 4]), ("V2", True, [3])]
 
 
+def test_the_same_row_twice_is_named_and_not_billed_twice() -> None:
+    file, arrived = read(f"{HEAD}\n{GOOD}\n{GOOD}\n")
+    assert told(file, arrived) == [(3, "", "")]
+    assert "the same as row 2" in arrived[0].problems[0].reason
+
+
 def test_a_number_is_one_encounter_of_its_patient_and_its_source_alone() -> None:
     other = GOOD.replace("M1", "M2")
     _, arrived = read(f"{HEAD},source\n{GOOD},A\n{other},A\n{GOOD},B\n")

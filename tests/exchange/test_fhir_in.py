@@ -58,6 +58,23 @@ def test_what_has_no_place_here_is_told_and_keeps_nothing_out() -> None:
     ]  # fmt: skip
 
 
+def test_an_entry_that_stands_there_again_is_read_once_and_another_of_its_id_is_named() -> None:
+    again = {**EXAMPLE, "entry": [*EXAMPLE["entry"], EXAMPLE["entry"][PUSH]]}
+    file, (one,) = read(again)
+    assert (one.is_ready, len(one.document["administrations"])) == (True, 2)
+    assert [(each.row, each.column, each.told) for each in file.problems] == [(6, "id", True)]
+    other = changed(PUSH, "dosage.dose.value", 1)["entry"][PUSH]
+    file, (one,) = read({**EXAMPLE, "entry": [*EXAMPLE["entry"], other]})
+    assert told(file, [one]) == [(6, "id", "m2")]
+
+
+def test_an_address_of_two_patients_is_nobodys() -> None:
+    other = changed(PATIENT, "identifier.0.value", "MRN-7")["entry"][PATIENT]
+    _, (one,) = read({**EXAMPLE, "entry": [*EXAMPLE["entry"], other]})
+    assert not one.is_ready
+    assert "record number is missing" in one.problems[0].reason
+
+
 def test_the_same_drug_of_two_orders_has_two_letters() -> None:
     bundle = changed(
         PUSH,

@@ -42,6 +42,14 @@ def test_what_has_no_place_here_is_told_and_keeps_nothing_out() -> None:
     ]  # fmt: skip
 
 
+def test_a_message_that_is_sent_again_is_read_once_and_another_of_its_number_is_named() -> None:
+    file, (one,) = read(EXAMPLE + ONE)
+    assert (one.is_ready, len(one.document["administrations"])) == (True, 2)
+    assert [(each.row, each.column, each.told) for each in file.problems] == [(3, "MSH-10", True)]
+    file, (one,) = read(EXAMPLE + ONE.replace("0.125", "0.25"))
+    assert told(file, [one]) == [(3, "MSH-10", "M2")]
+
+
 def test_a_wall_clock_has_the_offset_of_msh_7_else_the_clinics_zone() -> None:
     bare = ONE.replace("202603100830-0400|202603100830-0400", "202603100830|202603100840")
     _, (offset,) = read(bare.replace("114700-0400", "114700-0500"))

@@ -139,6 +139,9 @@ def test_the_same_file_is_known_again_and_what_is_here_is_neither_doubled_nor_ch
     changed = text_of(look(billing, CSV.replace("600,600", "300,300")))
     assert "This very file" not in changed
     assert "<dt>here already</dt><dd>2</dd>" in changed
+    assert "Of 1 the file says something else than the one that it came from" in changed
+    assert '<td class="num">2</td><td>–</td><td>(empty)</td><td>This file says something else of it' in changed
+    assert "says something else" not in again
     assert Encounter.objects.count() == 2
     assert {each.version for each in Encounter.objects.all()} == {1}
 
