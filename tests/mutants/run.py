@@ -128,15 +128,19 @@ class Loop(Chosen):
         return sorted(names or self.items, key=lambda each: (-near[each], -self.finders[each], self.seconds[each]))
 
     def readers_of(self, made: set[str]) -> set[str]:
-        """The tests that run a line with one of these names in it, or have one in their own text."""
+        """The tests that run a line with one of these names in it, and those that have one in their own text.
+
+        None where no line of the rules has one: then anything may read it.
+        """
         word = re.compile(rf"\b(?:{'|'.join(sorted(made))})\b") if made else re.compile("(?!)")
-        return {name for name, item in self.items.items() if word.search(text_of(item))} | {
+        found = {
             test
             for path, lines in self.through.items()
             for number, line in enumerate(source_of(path).splitlines(), 1)
             if word.search(line)
             for test in lines.get(number, ())
         }
+        return found and found | {name for name, item in self.items.items() if word.search(text_of(item))}
 
     # One mutant -----------------------------------------------------------------------------------------------------
 
@@ -305,6 +309,11 @@ def run_again(module: ModuleType, tree: ast.Module, line: int) -> None:
     forget_what_was_made()
 
 
+def from_json(text: str) -> Mutant:
+    row = json.loads(text)
+    return Mutant(**row | {"lines": tuple(row["lines"])})
+
+
 def in_a_process(mutant: Mutant, tests: list[str]) -> int:
     """Collect and run the tests anew over the changed source, to the first failure."""
     command = [sys.executable, "-m", "tests.mutants.run", "--one", json.dumps(asdict(mutant)), "--tests", *tests]
@@ -362,7 +371,7 @@ def main() -> int:
     parser.add_argument("paths", nargs="*")
     asked = parser.parse_args()
     if asked.one:
-        sys.meta_path.insert(0, Changed(Mutant(**json.loads(asked.one))))
+        sys.meta_path.insert(0, Changed(from_json(asked.one)))
         quick_properties()
         return int(pytest.main([*ARGUMENTS, "-x", *asked.tests], plugins=[Chosen()]))
     outcomes: list[Outcome] = []

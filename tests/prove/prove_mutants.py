@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.mutants.making import mutants
-from tests.mutants.run import explained
+from tests.mutants.run import KILLED, SURVIVED, explained, in_a_process
 from tests.prove.conftest import Prove
 from tests.prove.table import share, size
 
@@ -71,6 +71,14 @@ def test_every_branch_is_run(prove: Prove) -> None:
 def test_a_survivor_would_be_seen(tmp_path: Path) -> None:
     outcomes = tried([ACCESS], f"{ITS_TESTS}::test_roles_are_looked_up_once_a_request", tmp_path / "access")
     assert sum(each["end"] == "survived" for each in outcomes) > 5
+
+
+def test_a_survivor_in_a_process_of_its_own_would_be_seen() -> None:
+    """Bounds of a parameter, which those tests never ask for, and what a policy is made from."""
+    made = {each.within: each for each in all_of(["payers/policy.py"]) if each.was in ("0", "init=False")}
+    tests = ["tests/rules/test_layers.py"]
+    assert in_a_process(made["Parameter"], tests) == SURVIVED
+    assert in_a_process(made["PayerPolicy"], tests) == KILLED
 
 
 def test_every_explained_survivor_is_still_there() -> None:
