@@ -116,7 +116,7 @@ def decode(text: str | bytes) -> object:
             document = DECODER.decode(text)
         # Half a surrogate pair passes as an escape, and then nothing could be answered: it has no UTF-8. A plain line
         # has no escapes, and nothing in it is nested too deep to be written again.
-        if not text.isascii() or "\\u" in text or text.count("[") + text.count("{") > SHALLOW:
+        if not text.isascii() or "\\u" in text or max(text.count("["), text.count("{")) > SHALLOW:
             json.dumps(document, ensure_ascii=False, default=str).encode()
     except Unreadable:
         raise

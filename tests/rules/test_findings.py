@@ -6,7 +6,6 @@ A table: one encounter for each code. `input.unreadable`, the answer to what is 
 import json
 import re
 import sys
-from bisect import bisect_left
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -286,6 +285,10 @@ def test_what_it_says_is_a_sentence_of_ours(code: str) -> None:
 def test_a_sentence_that_is_not_ours_would_be_seen(message: str) -> None:
     with pytest.raises(AssertionError):
         check_sentence(message)
+
+
+def test_a_finding_weighs_one_of_three_as_programs_read_it() -> None:
+    assert [severity.value for severity in Severity] == ["error", "warning", "info"]
 
 
 def test_no_code_stands_under_two_severities() -> None:
@@ -574,6 +577,7 @@ def with_policy(policy: object) -> Document:
         ("diagnoses.1", encounter(sixty(), diagnoses=["G35.A", 35])),
         ("diagnoses.0", encounter(sixty(), diagnoses=[" "])),
         ("visit", encounter(sixty(), visit=[])),
+        ("visit.start", encounter(sixty(), visit={"start": "noon"})),
         ("visit.stop", encounter(sixty(), visit={"stop": "noon"})),
         ("visit.length", encounter(sixty(), visit={"length": 60})),
         ("administrations", encounter(sixty()) | {"administrations": {}}),
@@ -701,20 +705,26 @@ def test_text_that_is_not_one_plain_document(text: str | bytes, path: str, part:
 def test_what_is_read_can_be_written_again_however_deep_it_is() -> None:
     """The deepest document that is read at all, from as far up the stack as it was read."""
 
-    def lists(depth: int) -> object:
-        return decode(b"[" * depth + b"]" * depth)
-
     def is_refused(depth: int) -> bool:
         try:
-            return not lists(depth)
+            return not decode(b"[" * depth + b"]" * depth)
         except Unreadable:
             return True
 
     def written(document: object) -> str:
-        return json.dumps(document, ensure_ascii=False, default=str)
+        def as_far_up() -> str:
+            return json.dumps(document, ensure_ascii=False, default=str)
 
-    deepest = bisect_left(range(sys.getrecursionlimit()), True, lo=1, key=is_refused) - 1
-    assert written(lists(deepest)) == "[" * deepest + "]" * deepest
+        return as_far_up()
+
+    deepest, refused_at = 1, sys.getrecursionlimit()
+    while refused_at - deepest > 1:
+        between = (deepest + refused_at) // 2
+        if is_refused(between):
+            refused_at = between
+        else:
+            deepest = between
+    assert written(decode(b"[" * deepest + b"]" * deepest)) == "[" * deepest + "]" * deepest
 
 
 def test_a_choice_that_is_none_is_told_with_those_there_are() -> None:
@@ -722,6 +732,11 @@ def test_a_choice_that_is_none_is_told_with_those_there_are() -> None:
     assert missing == "Nothing is not one of office, hospital_outpatient, home."
     [(_, unknown)] = refused(encounter(sixty(), setting="clinic"))
     assert unknown == "'clinic' is not one of office, hospital_outpatient, home."
+
+
+def test_an_id_that_stands_twice_is_named() -> None:
+    [(_, message)] = refused(encounter(sixty(id="a1"), sixty(id="a2"), sixty(id="a1")))
+    assert message == "Two administrations have the id a1."
 
 
 def test_the_answer_to_what_is_no_encounter() -> None:

@@ -385,6 +385,13 @@ def test_a_value_says_where_in_an_encounter_it_would_stand_and_whose_it_is() -> 
         assert (reading.path, reading.whose) == (path, "Given with this encounter")
 
 
+def test_a_layer_holds_everywhere_and_is_verified_unless_it_says_otherwise() -> None:
+    said = Layer("A payer", {"drug_covered": False})
+    assert (said.status, said.scope, said.in_force(date.min), said.in_force(date.max)) == (
+        "verified", Scope(), True, True,
+    )  # fmt: skip
+
+
 def test_a_policy_is_its_layers_whatever_was_read_of_it() -> None:
     used, unused = PayerPolicy((BASELINE,)), PayerPolicy((BASELINE,))
     reading = used.on(ON, "office").read("drug_covered")
@@ -519,6 +526,8 @@ def test_every_field_is_written_out() -> None:
     document["administrations"][0] |= {"bought_340b": True}
     asked = parse_encounter(document, ZONE).encounter
     assert asked.administrations[0].bought_340b
+    [read_vial] = asked.administrations[0].vials
+    assert (read_vial.lot, asked.administrations[0].access_reason) == ("L", "both arms")
     assert asked.past_doses is not None
     assert parse_encounter(encounter_document(asked), "UTC").encounter == asked
 
