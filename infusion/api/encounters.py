@@ -20,6 +20,7 @@ from infusion.api.bodies import MOST_OF_ONE, body_of, document_of, table_of
 from infusion.api.errors import CODES, Problem, reply, unlike
 from infusion.api.keys import once
 from infusion.api.stored import (
+    approval_of,
     encounter_at,
     etag,
     head_of,
@@ -144,7 +145,7 @@ class _Draft:
 
     def answer(self, saved: Encounter, not_handed_over: str | None = None) -> HttpResponse:
         """Nothing of the record: whoever may only write learns nothing about a patient."""
-        statement = statement_of(saved, None)
+        statement = statement_of(saved, approval_of(saved))
         document = {
             **head_of(saved), "status": statement["status"], "findings": statement["findings"],
             "not_handed_over": not_handed_over,
