@@ -52,9 +52,10 @@ prove: setup chromium
 	@.ci/with-postgres $(PROVE) -n 0 -m both --proof=var/proof/3.json tests/prove || true
 	@$(BIN)/python -m tests.prove.table docs/proof.md var/proof/1.json var/proof/2.json var/proof/3.json
 
-# The engine beside others and over a million lines, a forecast and a list of 10,000 encounters, and a day of billing
-# worked on such a list by keyboard.
+# The engine beside others, over a million lines and on a cluster of this machine, a forecast and a list of 10,000
+# encounters, and a day of billing worked on such a list by keyboard.
 bench: setup chromium
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-archive.txt
 	@$(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench
 	@WORKLIST_ENCOUNTERS=10000 $(BIN)/pytest -n 0 -s tests/browser/test_worklist.py -k by_keyboard
 
@@ -95,6 +96,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header 
 lock: setup
 	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra archive --constraints requirements.txt --output-file requirements-archive.txt
 
 # What a release is made of, as CycloneDX, with the hashes that it is pinned to.
 sbom: setup
@@ -104,7 +106,7 @@ sbom: setup
 
 # Whether a pinned package has a known weakness. Asks the advisory database of the Python Packaging Authority.
 audit-packages: setup
-	@$(BIN)/pip-audit --disable-pip --no-deps --require-hashes --strict --requirement requirements.txt
+	@$(BIN)/pip-audit --disable-pip --no-deps --require-hashes --strict --requirement requirements.txt --requirement requirements-archive.txt
 
 clean:
 	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache

@@ -1,8 +1,8 @@
 """What is counted and timed for whoever watches the site, and the alarm in the log where something was slow.
 
 A label names a route, a method, a status, a kind of work: never an address, which holds an id, nor what was typed. Of a
-slow query the log has the text without its parameters. Under gunicorn the processes of one machine count into files, and
-`/metrics` adds them up (`infusion.serving`); a process by itself counts in its memory.
+slow query the log has the text without its parameters. Under gunicorn the processes of one machine count into files
+and `/metrics` adds them up (`infusion.serving`); a process by itself counts in its memory.
 """
 
 from __future__ import annotations
