@@ -48,8 +48,8 @@ class Import(models.Model):
 class Arrival(models.Model):
     """One encounter of a file, as a text, and what became of it.
 
-    `number` counts those that can be brought in from 1; the others have none. `problems` is what keeps it out, or how it
-    differs from what is here: row, column, value and reason.
+    `number` counts those that can be brought in from 1; the others have none. `problems` is what keeps it out, or that
+    it differs from what is here: row, column, value and reason.
     """
 
     class Outcome(models.TextChoices):
