@@ -70,4 +70,5 @@ def _rows(part: Part) -> Iterator[bytes]:
 
     batches = pq.ParquetFile(part.file).iter_batches(ROWS_READ_AT_ONCE, row_groups=[part.begin], columns=[COLUMN])
     for batch in batches:
-        yield from (text.encode() for text in batch.column(0).to_pylist())
+        # A row without an encounter is answered as the empty line that it would be.
+        yield from ((text or "").encode() for text in batch.column(0).to_pylist())

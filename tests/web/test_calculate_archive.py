@@ -120,10 +120,12 @@ def test_parquet_goes_in_and_out(tmp_path: Path) -> None:
     source, folder = tmp_path / "archive", tmp_path / "out"
     source.mkdir()
     texts = [json.dumps(document) for document in READY[:25]]
-    table = arrow.table({"clinic": ["7"] * 25, "encounter": texts})
+    table = arrow.table({"clinic": ["7"] * 26, "encounter": [*texts, None]})
     parquet.write_table(table, source / "2025.parquet", row_group_size=10)
-    calculated(source, folder, format="parquet")
+    with pytest.raises(SystemExit):  # the last row holds no encounter
+        calculated(source, folder, format="parquet")
     found = [parquet.read_table(path).column("statement").to_pylist() for path in sorted(folder.glob("*.parquet"))]
-    assert [len(each) for each in found] == [10, 10, 5]
+    assert [len(each) for each in found] == [10, 10, 6]
     lines = written(tmp_path / "lines.jsonl", READY[:25])
+    assert json.loads(found[-1].pop())["status"] == "invalid"
     assert "\n".join(text for each in found for text in each).encode() + b"\n" == alone(lines)
