@@ -25,6 +25,10 @@ def job(request: HttpRequest, public_id: UUID) -> HttpResponse:
             return redirect("job", public_id)
         except Refused as refused:
             refusal = str(refused)
-    fragment = request.htmx and request.method == "GET"  # type: ignore[attr-defined]
+    shown, htmx = Shown(found), request.htmx  # type: ignore[attr-defined]
+    fragment = htmx and request.method == "GET"
     template = "infusion/jobs/_job.html" if fragment else "infusion/jobs/page.html"
-    return render(request, template, {"shown": Shown(found), "refusal": refusal}, status=409 if refusal else 200)
+    reply = render(request, template, {"shown": shown, "refusal": refusal}, status=409 if refusal else 200)
+    if fragment and not found.is_open and htmx.current_url_abs_path == shown.result:
+        reply["HX-Refresh"] = "true"  # the page around it was drawn before there was a result
+    return reply
