@@ -76,6 +76,10 @@ def test_an_expired_form_keeps_the_code_of_a_drug(admin_user: User) -> None:
     assert "J2718</textarea>" in reply.content.decode()
 
 
+SERVE = ("wsgi", "serving", "with_worker")
+"""Modules that make the process that imports them a server."""
+
+
 def forms_below(kind: type) -> Iterator[Any]:
     for each in kind.__subclasses__():
         yield each
@@ -85,7 +89,7 @@ def forms_below(kind: type) -> Iterator[Any]:
 def test_no_form_has_a_secret_that_an_expired_page_would_keep() -> None:
     for package in (infusion, payers):
         for module in walk_packages(package.__path__, f"{package.__name__}."):
-            if ".migrations" not in module.name and not module.name.endswith("wsgi"):
+            if ".migrations" not in module.name and not module.name.endswith(SERVE):
                 import_module(module.name)
     secrets = {
         name
