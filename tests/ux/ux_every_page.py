@@ -40,7 +40,8 @@ PEOPLE = (VISITOR, NURSE, BILLING, ADMIN, SUPERUSER)
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 NOT_A_PAGE = {"admin:jsi18n", "admin:autocomplete", "admin:view_on_site", "session", "account_signup",
               "batch-file", "drug-impact-file", "impact-file", "payers:pack-file", "report-file",
-              "mfa_download_recovery_codes", "healthz", "api:description"}  # fmt: skip
+              "mfa_download_recovery_codes", "healthz", "readyz", "metrics", "import-problems",
+              "api:description"}  # fmt: skip
 """Routes that answer with a file, with data, or not at all."""
 NOTHING_THERE = {"not there", "admin/(?P<url>.*)$"}
 WITH_APP = "nurse with an app"

@@ -263,6 +263,7 @@ def values(
             "enter": house.people[NURSE],
             "alarm": alarm,
             "job": stopped_job,
+            "recheck": recheck,
             **dict.fromkeys(("import", "import-confirm", "import-throw-away", "import-problems"), brought_in),
             "program-revoke": program,
         }
