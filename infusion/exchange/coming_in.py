@@ -26,6 +26,7 @@ LONGEST_REFERENCE, LONGEST_NAME = 40, 120
 IN_MILLIGRAMS = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001"), "mcg": Decimal("0.001")}
 SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "u": "U", "unknown": "U", "o": "U", "other": "U"}
 NO_PLACE = "This is understood and has no place here"
+INPATIENT = "This is a stay in a hospital, and the service lines made here are for outpatients and homes."
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from infusion.arriving import UnreadableFile
 from infusion.exchange.coming_in import (
+    INPATIENT,
     NO_PLACE,
     Arrived,
     At,
@@ -57,6 +58,7 @@ ROUTES = {
 }  # fmt: skip
 METHODS = {(f"{TERMINOLOGY}v2-0165", "IVP"): "iv_push", (f"{TERMINOLOGY}v2-0165", "IVPB"): "iv_infusion"}
 GIVEN = ("completed", "stopped")
+INPATIENT_CLASSES = ("IMP", "ACUTE", "NONAC")
 READ = ("MedicationAdministration", "Patient", "Encounter", "Medication", "Coverage", "Organization")
 FIELDS = {
     "drug": "medication", "route": "dosage.route", "start": "effectivePeriod.start", "stop": "effectivePeriod.end",
@@ -210,7 +212,10 @@ class _Reader:
             return self.visits[key]
         arrived.payer = self._payer(_item(resource, "subject"))
         arrived.document = {"diagnoses": self._diagnoses(at, encounter)}
-        if _text(_item(encounter, "class"), "code") == "HH":
+        kind = _text(_item(encounter, "class"), "code")
+        if kind in INPATIENT_CLASSES:
+            at.problem("Encounter.class", kind, INPATIENT)
+        if kind == "HH":
             period = _item(encounter, "period")
             ends = {"start": "start", "stop": "end"}
             arrived.document |= {

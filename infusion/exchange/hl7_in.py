@@ -19,6 +19,7 @@ import hl7
 
 from infusion.arriving import Arriving, UnreadableFile, lines_of
 from infusion.exchange.coming_in import (
+    INPATIENT,
     MOST_BYTES,
     NO_PLACE,
     Arrived,
@@ -200,6 +201,9 @@ class _Reader:
                     "PID", pid.text(5), f"Message {first.row} of the same visit says something else of the patient."
                 )
             first.problems.extend(own)
+        kind = pv1.text(2) if pv1 else ""
+        if kind == "I":
+            At(self.at.row, first.problems).problem("PV1-2", kind, INPATIENT)
         self._payer(visit, by_name.get("IN1"))
         return visit
 

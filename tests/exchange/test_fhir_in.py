@@ -96,6 +96,7 @@ def test_a_visit_at_home_has_its_setting_and_its_times() -> None:
 @pytest.mark.parametrize(
     ("entry", "path", "value", "column", "reason"),
     [
+        (ENCOUNTER, "class.code", "IMP", "Encounter.class", "a stay in a hospital"),
         (PUSH, "status", "in-progress", "status", "Only what is completed"),
         (PUSH, "status", NOTHING, "status", "own model refuses"),
         (PUSH, "dosage.dose.value", "much", "dosage.dose.value", "own model refuses"),
@@ -119,7 +120,7 @@ def test_what_cannot_be_mapped_is_named_with_its_entry_and_path(
     file, arrived = read(changed(entry, path, value))
     every = [*file.problems, *(each for one in arrived for each in one.problems)]
     found = [(each.row, each.column) for each in every if reason in each.reason and not each.told]
-    row = INFUSION + 1 if entry == PATIENT else entry + 1
+    row = INFUSION + 1 if entry in (PATIENT, ENCOUNTER) else entry + 1
     assert found[0] == (row, column)
     assert not any(each.is_ready for each in arrived if row in (*each.rows, each.row) or len(arrived) == 1)
 

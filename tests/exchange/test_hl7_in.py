@@ -80,6 +80,7 @@ def test_one_that_was_refused_is_no_administration_and_its_visit_comes_in_withou
         ("^RIVERSIDE^MR~", "^RIVERSIDE^XX~", "PID-3", "Mark it MR"),
         ("19840602", "19841302", "PID-7", "not a day"),
         ("|F\n", "|Q\n", "PID-8", "not one of F"),
+        ("PV1|1|O|", "PV1|1|I|", "PV1-2", "a stay in a hospital"),
         ("V-100", "", "PV1-19", "number of the visit is missing"),
         ("|202603100830-0400|2", "|20260310|2", "RXA-3", "not a time"),
         ("|202603100830-0400|2", "|202603102530-0400|2", "RXA-3", "no such time"),
