@@ -209,6 +209,10 @@ class _Reader:
             at.problem("context", "", "No encounter is named, and administrations are joined by it.")
         key = arrived.identity if number else f"{arrived.identity}{row}"
         if key in self.visits:
+            first = self.visits[key].arrived
+            if first.patient != arrived.patient:
+                told = f"Entry {first.row} of the same encounter says something else of the patient."
+                At(row, first.problems).problem("subject", arrived.patient["name"], told)
             return self.visits[key]
         arrived.payer = self._payer(_item(resource, "subject"))
         arrived.document = {"diagnoses": self._diagnoses(at, encounter)}

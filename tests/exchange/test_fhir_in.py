@@ -68,6 +68,14 @@ def test_an_entry_that_stands_there_again_is_read_once_and_another_of_its_id_is_
     assert told(file, [one]) == [(6, "id", "m2")]
 
 
+def test_two_patients_of_one_number_in_one_encounter_are_named() -> None:
+    bundle = changed(PUSH, "subject.reference", "Patient/other")
+    other = copy.deepcopy(EXAMPLE["entry"][PATIENT])
+    other |= {"fullUrl": "urn:other", "resource": other["resource"] | {"id": "other", "birthDate": "1999-01-01"}}
+    file, (one,) = read({**bundle, "entry": [*bundle["entry"], other]})
+    assert told(file, [one]) == [(5, "subject", "Lindqvist, Sarah")]
+
+
 def test_an_address_of_two_patients_is_nobodys() -> None:
     other = changed(PATIENT, "identifier.0.value", "MRN-7")["entry"][PATIENT]
     _, (one,) = read({**EXAMPLE, "entry": [*EXAMPLE["entry"], other]})
