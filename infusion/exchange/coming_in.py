@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfoNotFoundError
 
+from infusion.exchange.incoming import LONGEST
 from infusion.services.clock import ClockChange, instant, zone_named
 from infusion.services.reference import Reference, eleven_digits
 from infusion.services.wire import exact_amount
@@ -22,7 +23,6 @@ from infusion.services.words import plain
 
 MOST_BYTES = 80_000_000
 MOST_VALUE = 80
-LONGEST_REFERENCE, LONGEST_NAME = 40, 120
 IN_MILLIGRAMS = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001"), "mcg": Decimal("0.001")}
 SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "u": "U", "unknown": "U", "o": "U", "other": "U"}
 NO_PLACE = "This is understood and has no place here"
@@ -170,9 +170,9 @@ def patient_of(
     at: At, columns: Mapping[str, str], *, reference: str, name: str, birth_date: str, sex: str
 ) -> dict[str, str]:
     """The patient, each text within what a record holds. `columns` says what each is called in the file."""
-    for key, text, most in (("reference", reference, LONGEST_REFERENCE), ("name", name, LONGEST_NAME)):
-        if len(text) > most:
-            at.problem(columns[key], text, f"This is longer than the {most} characters that a record holds.")
+    for key, text in (("reference", reference), ("name", name)):
+        if len(text) > LONGEST[key]:
+            at.problem(columns[key], text, f"This is longer than the {LONGEST[key]} characters that a record holds.")
     if not reference:
         at.problem(columns["reference"], "", "The patient’s record number is missing, so nobody knows whose this is.")
     chosen = SEXES.get(sex.strip().lower(), "")
