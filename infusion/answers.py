@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -23,6 +27,11 @@ from payers.policy import PayerPolicy, national_baseline
 from payers.selectors import policy_for
 
 ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+LINES_AT_ONCE = 400
+SHAPES_KEPT = 8_192
+LONGEST_KEPT = 8_192  # bytes of a line, so that what is kept stays small whatever comes in
+# A line that begins with its id, and the id is written as it would be in the answer.
+WITH_ID = re.compile(rb'\{[ \t]*"id"[ \t]*:[ \t]*("[ !#-\[\]-~]*"|[1-9][0-9]{0,17})(?=[ \t]*,)')
 
 
 def answer(
@@ -72,3 +81,46 @@ def stored_policy(slug: str) -> PayerPolicy:
         reason = "The payers cannot be read, because there is no database with them. Run manage.py migrate first."
         raise Unreadable((("payer", reason),)) from None
     raise Unreadable((("payer", f"There is no payer {slug} here. The end of its page's address is what is expected."),))
+
+
+# Many lines -----------------------------------------------------------------------------------------------------------
+
+
+class Answered(NamedTuple):
+    """The answers to some lines, as lines; whether each was an encounter."""
+
+    many: int
+    text: str
+    readable: bool
+
+
+class Desk:
+    """Answers lines under rules and tables that do not change while it does, so that equal ones are answered once.
+
+    Lines are equal when they are so to the letter but for the id that they begin with. Only encounters are remembered,
+    since what is wrong with a line that is none may be told by its column; and no long ones.
+    """
+
+    def __init__(self, known: dict[str, PayerPolicy], reference: Reference) -> None:
+        self.known = known
+        self.reference = reference
+        self.after_the_id = lru_cache(maxsize=SHAPES_KEPT)(self._after_the_id)
+
+    def answers(self, lines: Sequence[bytes]) -> Answered:
+        texts, readable = [], True
+        for line in lines:
+            text = line.rstrip(b"\r\n")
+            begin = WITH_ID.match(text) if len(text) <= LONGEST_KEPT else None
+            rest = begin and self.after_the_id(text[begin.end() :])
+            if begin and rest:
+                texts.append(f'{{"id":{begin[1].decode()}{rest}')
+            else:
+                document = answer(line, self.known, self.reference)
+                readable &= document["status"] != "invalid"
+                texts.append(ENCODE(document))
+        return Answered(len(texts), "\n".join(texts), readable)
+
+    def _after_the_id(self, rest: bytes) -> str:
+        """The answer behind its id to an encounter without one; empty where it is no encounter."""
+        document = answer(b'{"id":0' + rest, self.known, self.reference)
+        return "" if document["status"] == "invalid" else ENCODE(document).removeprefix('{"id":0')

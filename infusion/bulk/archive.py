@@ -12,10 +12,10 @@ from typing import Any
 from django.conf import settings
 
 from infusion import audit
+from infusion.answers import stored_reference
 from infusion.bulk.parts import Part, cut, files_in
 from infusion.bulk.work import Rules, note_of, work_on
 from infusion.judgements import program_digest
-from infusion.management.commands.calculate import stored_reference
 from payers.models import Payer
 from payers.selectors import policy_for
 

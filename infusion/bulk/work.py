@@ -21,7 +21,7 @@ from django.apps import apps
 from infusion.bulk.parts import Part, lines_of
 
 if TYPE_CHECKING:
-    from infusion.management.commands.calculate import Answered, Desk
+    from infusion.answers import Answered, Desk
     from infusion.services.reference import Reference
     from payers.policy import PayerPolicy
 
@@ -51,7 +51,7 @@ def desk_of(rules: Rules) -> Desk:
     """One in each process, which remembers what it has answered."""
     if not apps.ready:
         django.setup()
-    from infusion.management.commands.calculate import Desk  # once Django is there
+    from infusion.answers import Desk  # once Django is there
 
     return Desk(dict(rules.policies), rules.reference)
 
@@ -74,7 +74,7 @@ def work_on(part: Part, rules: Rules, folder: str, form: str) -> dict[str, Any]:
 
 
 def _answers(part: Part, desk: Desk) -> Iterator[Answered]:
-    from infusion.management.commands.calculate import LINES_AT_ONCE
+    from infusion.answers import LINES_AT_ONCE
 
     lines = lines_of(part)
     while some := list(islice(lines, LINES_AT_ONCE)):

@@ -18,7 +18,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from time import perf_counter, sleep
 
-from infusion.management.commands.calculate import ENCODE, answer
+from infusion.answers import ENCODE, answer
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW, MANY = 100_000, 1_000_000

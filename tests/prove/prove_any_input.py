@@ -238,7 +238,7 @@ def answered_documents(seed: int, count: int) -> tuple[int, list[str]]:
     import django
 
     django.setup()
-    from infusion.management.commands.calculate import answer
+    from infusion.answers import answer
 
     dice, found = random.Random(seed), []
     for document in encounters(seed, count):

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from infusion.answers import answer
 from infusion.contradictions import contradictions
-from infusion.management.commands.calculate import answer
 from infusion.services.administration import THERAPEUTIC, further_hours
 from infusion.services.calculate import calculate
 from infusion.services.facts import Administration, Discard, Encounter, Vial

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infusion.management.commands.calculate import answer
+from infusion.answers import answer
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES: list[dict[str, Any]] = [

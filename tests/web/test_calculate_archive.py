@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from infusion.answers import Desk
 from infusion.bulk import archive
 from infusion.bulk.parts import cut, lines_of
-from infusion.management.commands.calculate import Desk
 from infusion.services.reference import shipped_reference
 from payers.actions import publish_override
 from payers.models import Payer

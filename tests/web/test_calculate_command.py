@@ -18,8 +18,8 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
 from infusion import answers
+from infusion.answers import answer
 from infusion.management.commands import calculate as command
-from infusion.management.commands.calculate import answer
 from infusion.services.reference import Reference, shipped_reference
 from payers.models import Payer
 from tests.rules.random_encounters import encounters
@@ -237,8 +237,8 @@ def test_a_line_is_answered_once_and_its_twin_gets_its_own_id(monkeypatch: pytes
         asked.append(line)
         return answer(line, *more)
 
-    monkeypatch.setattr(command, "answer", noted)
-    desk = command.Desk({}, shipped_reference())
+    monkeypatch.setattr(answers, "answer", noted)
+    desk = answers.Desk({}, shipped_reference())
     rest = json.dumps(READY).encode().removeprefix(b'{"id": "ready"')
     lines = [b'{"id": "one"' + rest, b'{"id":"two"' + rest + b"\r\n", b'{"id": 17' + rest + b"\n"]
     told = desk.answers(lines)
@@ -265,7 +265,7 @@ def test_a_line_is_answered_once_and_its_twin_gets_its_own_id(monkeypatch: pytes
     ],
 )
 def test_what_is_wrong_with_a_line_is_told_of_it_as_it_stands(line: bytes) -> None:
-    told = command.Desk({}, shipped_reference()).answers([line, line])
+    told = answers.Desk({}, shipped_reference()).answers([line, line])
     assert told.text.splitlines() == one_by_one([line, line])
     assert not told.readable
 
@@ -322,9 +322,9 @@ def killed(lines: list[bytes]) -> None:
 
 
 def test_long_lines_are_answered_and_not_kept() -> None:
-    desk = command.Desk({}, shipped_reference())
+    desk = answers.Desk({}, shipped_reference())
     text = json.dumps(READY).encode()
-    short, long = text.ljust(command.LONGEST_KEPT), text.ljust(command.LONGEST_KEPT + 1)
+    short, long = text.ljust(answers.LONGEST_KEPT), text.ljust(answers.LONGEST_KEPT + 1)
     told = desk.answers([long, long, long + b"\n"])
     assert told.text.splitlines() == one_by_one([text] * 3)
     assert desk.after_the_id.cache_info().currsize == 0
@@ -336,7 +336,7 @@ def test_long_lines_are_answered_and_not_kept() -> None:
 def test_the_processes_go_by_the_rules_that_were_published_when_they_began(
     medicare: Payer,
 ) -> None:
-    desk = command.Desk({}, shipped_reference())
+    desk = answers.Desk({}, shipped_reference())
     with command._processes(desk, 1) as processes:
         Payer.objects.all().delete()
         line = json.dumps(READY | {"payer": "medicare"}).encode()

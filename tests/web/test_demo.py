@@ -17,10 +17,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from infusion.actions import make_batch, write_file
+from infusion.answers import answer
 from infusion.audit import AuditEvent
 from infusion.batches import ready
 from infusion.chair_board import board_of
-from infusion.management.commands import calculate
 from infusion.models import Approval, Clinic, Encounter, User
 from infusion.selectors import review_of
 from payers.actions import Departure, publish_override, withdraw_override
@@ -160,7 +160,7 @@ SARAH = {
 
 
 def claimed(**fields: Any) -> dict[str, int]:
-    document = calculate.answer(json.dumps({**SARAH, **fields}).encode())
+    document = answer(json.dumps({**SARAH, **fields}).encode())
     assert document["status"] == "ready", document
     return {line["code"]: line["units"] for line in document["lines"]}  # type: ignore[attr-defined]
 
@@ -184,7 +184,7 @@ def test_a_draft_decides_nothing(medicare: Payer) -> None:
 
 
 def test_a_payer_that_is_not_there_is_said(db: None) -> None:
-    document = calculate.answer(json.dumps({**SARAH, "payer": "nobody"}).encode())
+    document = answer(json.dumps({**SARAH, "payer": "nobody"}).encode())
     assert document["status"] == "invalid"
     [finding] = document["findings"]  # type: ignore[misc]
     assert (finding["field"], "There is no payer nobody here." in finding["message"]) == ("payer", True)
@@ -197,8 +197,8 @@ def test_without_a_database_only_a_payer_is_missed(monkeypatch: pytest.MonkeyPat
     def fail(**fields: Any) -> None:
         raise DatabaseError("no such table: payers_payer")
 
-    monkeypatch.setattr(calculate.Payer.objects, "filter", fail)
-    document = calculate.answer(json.dumps({**SARAH, "payer": "medicare"}).encode())
+    monkeypatch.setattr(Payer.objects, "filter", fail)
+    document = answer(json.dumps({**SARAH, "payer": "medicare"}).encode())
     assert document["status"] == "invalid"
     [finding] = document["findings"]  # type: ignore[misc]
     assert finding["field"] == "payer"
@@ -209,5 +209,5 @@ def test_one_payer_is_looked_up_once(demo: str, django_assert_num_queries: Calla
     line = json.dumps({**SARAH, "payer": "medicare"}).encode()
     known: dict[str, Any] = {}
     with django_assert_num_queries(2):
-        answers = [calculate.answer(line, known) for _ in range(5)]
+        answers = [answer(line, known) for _ in range(5)]
     assert all(document["status"] == "ready" for document in answers)

@@ -9,39 +9,30 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import re
 import select
 import signal
 import stat
 import sys
 from argparse import ArgumentParser
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 from tqdm import tqdm
 
-from infusion.answers import ENCODE, answer, stored_reference
-from infusion.services.reference import Reference
+from infusion.answers import LINES_AT_ONCE, Answered, Desk, stored_reference
 from payers.models import Payer
-from payers.policy import PayerPolicy
 from payers.selectors import policy_for
 
-LINES_AT_ONCE = 400
 PIPE_BYTES = 1 << 18
 WAITING_PARTS = 2  # for each process, so that none is ever without work
-SHAPES_KEPT = 8_192
-LONGEST_KEPT = 8_192  # bytes of a line, so that what is kept stays small whatever comes in
-# A line that begins with its id, and the id is written as it would be in the answer.
-WITH_ID = re.compile(rb'\{[ \t]*"id"[ \t]*:[ \t]*("[ !#-\[\]-~]*"|[1-9][0-9]{0,17})(?=[ \t]*,)')
 
 
 class Command(BaseCommand):
@@ -73,46 +64,6 @@ class Command(BaseCommand):
 
 
 # Many lines -----------------------------------------------------------------------------------------------------------
-
-
-class Answered(NamedTuple):
-    """The answers to some lines, as lines; whether each was an encounter."""
-
-    many: int
-    text: str
-    readable: bool
-
-
-class Desk:
-    """Answers lines under rules and tables that do not change while it does, so that equal ones are answered once.
-
-    Lines are equal when they are so to the letter but for the id that they begin with. Only encounters are remembered,
-    since what is wrong with a line that is none may be told by its column; and no long ones.
-    """
-
-    def __init__(self, known: dict[str, PayerPolicy], reference: Reference) -> None:
-        self.known = known
-        self.reference = reference
-        self.after_the_id = lru_cache(maxsize=SHAPES_KEPT)(self._after_the_id)
-
-    def answers(self, lines: Sequence[bytes]) -> Answered:
-        texts, readable = [], True
-        for line in lines:
-            text = line.rstrip(b"\r\n")
-            begin = WITH_ID.match(text) if len(text) <= LONGEST_KEPT else None
-            rest = begin and self.after_the_id(text[begin.end() :])
-            if begin and rest:
-                texts.append(f'{{"id":{begin[1].decode()}{rest}')
-            else:
-                document = answer(line, self.known, self.reference)
-                readable &= document["status"] != "invalid"
-                texts.append(ENCODE(document))
-        return Answered(len(texts), "\n".join(texts), readable)
-
-    def _after_the_id(self, rest: bytes) -> str:
-        """The answer behind its id to an encounter without one; empty where it is no encounter."""
-        document = answer(b'{"id":0' + rest, self.known, self.reference)
-        return "" if document["status"] == "invalid" else ENCODE(document).removeprefix('{"id":0')
 
 
 def answered(parts: Iterable[list[bytes]]) -> Iterator[Answered]:
