@@ -7,6 +7,7 @@
   const saving = /^(save|hand-over|keep-\d+|take-theirs)$/;
   let unkept = false;
   let left = false;
+  let switching = false;
 
   const send = async () => {
     if (!unkept || left || !form() || !keeper()) return;
@@ -38,12 +39,13 @@
     left = Boolean(event.submitter && saving.test(event.submitter.value));
   });
 
-  // Whoever leaves the tablet to the next person is signed out only once all is kept.
+  // Whoever leaves the tablet to the next person is signed out only once all is kept, or could not be.
   document.getElementById("switch-form")?.addEventListener("submit", async (event) => {
-    if (!unkept || !form()) return;
+    if (switching || !unkept || !form()) return;
     event.preventDefault();
     await send();
-    event.target.submit();
+    switching = true;
+    event.target.requestSubmit(); // told to every listener, as the press was
   });
 
   document.addEventListener("infusion:keep", send);
@@ -53,5 +55,6 @@
   });
   window.addEventListener("pageshow", () => {
     left = false;
+    switching = false;
   });
 })();

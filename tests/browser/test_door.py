@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from infusion.access import NURSE
 from infusion.audit import AuditEvent
@@ -196,6 +196,32 @@ def test_two_nurses_share_a_tablet(
     expect(page.get_by_label("Patient reference")).to_have_value("MRN-77")
     assert Encounter.objects.get().recorded_by.username == "second"
     # The preview that was asked for just before the switch may be answered after it.
+    browser_problems[:] = [each for each in browser_problems if "401" not in each]
+
+
+def test_a_preview_that_comes_too_late_does_not_lead_away(
+    page: Page, nurse: User, password: str, medicare: Any, browser_problems: list[str]
+) -> None:
+    """Asked for before Switch person, it is answered with the end of the sign-in while the next page is on its way."""
+    enter(page, "nurse", password)
+    page.goto("/encounters/new/")
+    late: list[Route] = []
+    page.route("**/encounters/new/", lambda route: late.append(route))
+
+    def switch(route: Route) -> None:
+        answer = route.fetch(max_redirects=0)
+        with page.expect_response("**/encounters/new/") as previewed:
+            late[0].continue_()
+        assert previewed.value.status == 401
+        page.wait_for_timeout(500)  # time enough for the page to be led away
+        route.fulfill(response=answer)
+
+    page.route("**/accounts/switch/", switch, times=1)
+    with page.expect_request("**/encounters/new/"):
+        page.get_by_label("Patient reference").fill("MRN-77")
+    button(page, "Switch person").click()
+    expect(page.get_by_role("heading", name="Who is next?")).to_be_visible()
+    assert len(late) == 1
     browser_problems[:] = [each for each in browser_problems if "401" not in each]
 
 
