@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from django.conf import settings
@@ -94,6 +95,27 @@ class Answered(NamedTuple):
     readable: bool
 
 
+@dataclass(slots=True)
+class Reply:
+    """What a line is answered, which may be another line's answer too, where `shape`, all behind the id, is its own.
+
+    `text` is the whole answer; of an encounter that begins with its id, what stands behind that.
+    """
+
+    line: bytes
+    identity: str
+    shape: bytes
+    text: str = ""
+    readable: bool = True
+
+
+class Batch(NamedTuple):
+    """Lines in their order, each with its id as written, and its reply; `new` are the replies not worked out yet."""
+
+    places: list[tuple[bytes, str, Reply]]
+    new: list[Reply]
+
+
 class Desk:
     """Answers lines under rules and tables that do not change while it does, so that equal ones are answered once.
 
@@ -104,23 +126,52 @@ class Desk:
     def __init__(self, known: dict[str, PayerPolicy], reference: Reference) -> None:
         self.known = known
         self.reference = reference
-        self.after_the_id = lru_cache(maxsize=SHAPES_KEPT)(self._after_the_id)
+        self.replies: OrderedDict[bytes, Reply] = OrderedDict()
 
-    def answers(self, lines: Sequence[bytes]) -> Answered:
-        texts, readable = [], True
+    def answers(self, lines: Iterable[bytes]) -> Answered:
+        batch = self.batch(lines)
+        return self.told(batch, [self.worked_out(reply.line) for reply in batch.new])
+
+    def batch(self, lines: Iterable[bytes]) -> Batch:
+        """The lines sorted out. Of several batches each is told after the ones made before it."""
+        places, new = [], []
         for line in lines:
             text = line.rstrip(b"\r\n")
             begin = WITH_ID.match(text) if len(text) <= LONGEST_KEPT else None
-            rest = begin and self.after_the_id(text[begin.end() :])
-            if begin and rest:
-                texts.append(f'{{"id":{begin[1].decode()}{rest}')
+            identity, shape = (begin[1].decode(), text[begin.end() :]) if begin else ("", b"")
+            reply = self.replies.get(shape)
+            if reply is None:
+                reply = Reply(line, identity, shape)
+                new.append(reply)
+                self._keep(reply)
             else:
-                document = answer(line, self.known, self.reference)
-                readable &= document["status"] != "invalid"
-                texts.append(ENCODE(document))
-        return Answered(len(texts), "\n".join(texts), readable)
+                self.replies.move_to_end(shape)
+            places.append((line, identity, reply))
+        return Batch(places, new)
 
-    def _after_the_id(self, rest: bytes) -> str:
-        """The answer behind its id to an encounter without one; empty where it is no encounter."""
-        document = answer(b'{"id":0' + rest, self.known, self.reference)
-        return "" if document["status"] == "invalid" else ENCODE(document).removeprefix('{"id":0')
+    def _keep(self, reply: Reply) -> None:
+        if reply.shape:
+            self.replies[reply.shape] = reply
+            if len(self.replies) > SHAPES_KEPT:
+                self.replies.popitem(last=False)
+
+    def worked_out(self, line: bytes) -> tuple[str, bool]:
+        """The answer to one line, and whether it is an encounter."""
+        document = answer(line, self.known, self.reference)
+        return ENCODE(document), document["status"] != "invalid"
+
+    def told(self, batch: Batch, worked_out: Iterable[tuple[str, bool]]) -> Answered:
+        """The answers to a batch, from what its new lines came to."""
+        for reply, (text, readable) in zip(batch.new, worked_out, strict=True):
+            reply.readable = readable
+            reply.text = text.removeprefix(f'{{"id":{reply.identity}') if reply.shape and readable else text
+            if not readable:
+                self.replies.pop(reply.shape, None)
+        texts, every_line_readable = [], True
+        for line, identity, reply in batch.places:
+            every_line_readable &= reply.readable
+            if not reply.readable:
+                texts.append(reply.text if line == reply.line else self.worked_out(line)[0])
+            else:
+                texts.append(f'{{"id":{identity}{reply.text}' if reply.shape else reply.text)
+        return Answered(len(texts), "\n".join(texts), every_line_readable)

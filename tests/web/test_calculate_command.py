@@ -310,7 +310,7 @@ def test_a_caller_on_a_pipe_gets_each_answer_before_it_writes_the_next_line() ->
 def test_a_process_that_dies_ends_it_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "LINES_AT_ONCE", 5)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(command, "_answers", killed)
+    monkeypatch.setattr(command, "_worked_out", killed)
     with pytest.raises(CommandError, match=r"ended before it had answered.*memory.*Calculate again") as told:
         run(file_of(tmp_path / "many.jsonl", *[READY] * 10))
     assert told.value.returncode == 2
@@ -327,9 +327,34 @@ def test_long_lines_are_answered_and_not_kept() -> None:
     short, long = text.ljust(answers.LONGEST_KEPT), text.ljust(answers.LONGEST_KEPT + 1)
     told = desk.answers([long, long, long + b"\n"])
     assert told.text.splitlines() == one_by_one([text] * 3)
-    assert desk.after_the_id.cache_info().currsize == 0
+    assert len(desk.replies) == 0
     desk.answers([short + b"\r\n", short])
-    assert (desk.after_the_id.cache_info().currsize, desk.after_the_id.cache_info().hits) == (1, 1)
+    assert [len(desk.batch([short]).new), len(desk.replies)] == [0, 1]
+
+
+def test_a_line_waits_for_the_answer_to_its_twin_in_a_batch_before() -> None:
+    desk = answers.Desk({}, shipped_reference())
+    rest = json.dumps(READY).encode().removeprefix(b'{"id": "ready"')
+    unreadable = b', "setting": "ship"}'
+    lines = [b'{"id": "%d"' % n + (rest if n % 2 else unreadable) + b"\n" for n in range(4)]
+    batches = [desk.batch(lines[:2]), desk.batch(lines[2:])]
+    assert [len(batch.new) for batch in batches] == [2, 0]
+    told = [desk.told(batch, [desk.worked_out(reply.line) for reply in batch.new]) for batch in batches]
+    assert [line for each in told for line in each.text.splitlines()] == one_by_one(lines)
+    assert not any(each.readable for each in told)
+    # What is none is not kept: it is worked out by whoever is free.
+    assert [reply.shape for reply in desk.batch(lines).new] == [unreadable]
+
+
+def test_only_so_many_shapes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "SHAPES_KEPT", 2)
+    desk = answers.Desk({}, shipped_reference())
+    lines = [
+        json.dumps(READY | {"time_zone": zone}).encode() for zone in ("UTC", "America/Chicago", "UTC", "Asia/Tokyo")
+    ]
+    assert desk.answers(lines).text.splitlines() == one_by_one(lines)
+    kept = [json.loads(b"{" + shape[1:])["time_zone"] for shape in desk.replies]
+    assert kept == ["UTC", "Asia/Tokyo"], "what was asked for last"
 
 
 @pytest.mark.django_db
@@ -340,5 +365,5 @@ def test_the_processes_go_by_the_rules_that_were_published_when_they_began(
     with command._processes(desk, 1) as processes:
         Payer.objects.all().delete()
         line = json.dumps(READY | {"payer": "medicare"}).encode()
-        assert processes.submit(command._answers, [line]).result() == desk.answers([line])
+        assert processes.submit(command._worked_out, [line]).result() == [desk.worked_out(line)]
     assert list(desk.known) == ["medicare"]

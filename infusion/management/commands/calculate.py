@@ -27,7 +27,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 from tqdm import tqdm
 
-from infusion.answers import LINES_AT_ONCE, Answered, Desk, stored_reference
+from infusion.answers import LINES_AT_ONCE, Answered, Batch, Desk, stored_reference
 from payers.models import Payer
 from payers.selectors import policy_for
 
@@ -67,26 +67,36 @@ class Command(BaseCommand):
 
 
 def answered(parts: Iterable[list[bytes]]) -> Iterator[Answered]:
-    """The answers to each part, in their order. Full parts are shared out among the cores, short ones answered here."""
+    """The answers to each part, in their order.
+
+    What is new in a full part is worked out by the next process that is free, so that equal lines are answered once
+    however many processes there are. Short parts are answered here.
+    """
     desk = Desk({}, stored_reference())
     cores = len(os.sched_getaffinity(0))
-    waiting: deque[Future[Answered]] = deque()
+    waiting: deque[tuple[Batch, Future[list[tuple[str, bool]]]]] = deque()
+
+    def first() -> Answered:
+        batch, worked_out = waiting.popleft()
+        return desk.told(batch, worked_out.result())
+
     with ExitStack() as stack:
         processes: ProcessPoolExecutor | None = None
         for lines in parts:
             if len(lines) < LINES_AT_ONCE or cores == 1:
                 while waiting:
-                    yield waiting.popleft().result()
+                    yield first()
                 if lines:
                     yield desk.answers(lines)
                 continue
             if processes is None:
                 processes = stack.enter_context(_processes(desk, cores))
-            waiting.append(processes.submit(_answers, lines))
+            batch = desk.batch(lines)
+            waiting.append((batch, processes.submit(_worked_out, [reply.line for reply in batch.new])))
             if len(waiting) > cores * WAITING_PARTS:
-                yield waiting.popleft().result()
+                yield first()
         while waiting:
-            yield waiting.popleft().result()
+            yield first()
 
 
 def _processes(desk: Desk, cores: int) -> ProcessPoolExecutor:
@@ -109,8 +119,8 @@ def _sit_down(desk: Desk) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that was started says when it is over
 
 
-def _answers(lines: list[bytes]) -> Answered:
-    return _desk.answers(lines)
+def _worked_out(lines: list[bytes]) -> list[tuple[str, bool]]:
+    return [_desk.worked_out(line) for line in lines]
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
