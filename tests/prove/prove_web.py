@@ -317,7 +317,7 @@ def typed_into(form: Form, address: str, dice: random.Random) -> dict[str, str]:
     """The form's fields with something typed into each, as a browser sends it: lines end in CR and LF."""
     words = ['It\'s <b>"here"</b>', "two\r\nlines", "\r\nbegins with a line", "&amp;", "é", " blanks "]
     return {
-        name: value if name in ("csrfmiddlewaretoken", "act") or dice.random() < 0.3 else dice.choice(words)
+        name: as_sent(value) if name in ("csrfmiddlewaretoken", "act") or dice.random() < 0.3 else dice.choice(words)
         for name, value in form.fields.items()
         if not expired.is_secret(name, address)
     }
