@@ -53,11 +53,12 @@ prove: setup chromium
 	@$(BIN)/python -m tests.prove.table docs/proof.md var/proof/1.json var/proof/2.json var/proof/3.json
 
 # The engine beside others, over a million lines and on a cluster of this machine, a forecast and a list of 10,000
-# encounters, and a day of billing worked on such a list by keyboard.
+# encounters, a day of billing worked on such a list by keyboard, and a list of a million on PostgreSQL.
 bench: setup chromium
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-archive.txt
 	@$(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench
 	@WORKLIST_ENCOUNTERS=10000 $(BIN)/pytest -n 0 -s tests/browser/test_worklist.py -k by_keyboard
+	@.ci/with-postgres $(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench/bench_million.py
 
 # What using it takes, measured and written to docs/ux.md, what measures how long people wait by itself. A row that is
 # short or missing fails.

@@ -16,7 +16,8 @@ from functools import cached_property
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
+from django.core.paginator import Page, Paginator
+from django.db.models import Exists, F, IntegerField, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.expressions import OrderBy
 from django.http import QueryDict
 
@@ -47,6 +48,8 @@ LABELS = {
 # The others are work to be done, and work is done from the oldest on.
 NEWEST_FIRST = (TODAY, APPROVED, ALL)
 FILM_LENGTH = 5
+# Further than this nobody needs a number, and none of the many that were approved over the years is counted for one.
+MOST_COUNTED = 1_000
 
 # What a column may be sorted by. Nothing else ever reaches the ORDER BY.
 SORTS: Mapping[str, tuple[str, ...]] = {
@@ -153,6 +156,46 @@ def _day(text: str, today: date) -> date | None:
     return found if isinstance(found, date) else None
 
 
+class CountedRows(Subquery):
+    """How many rows a query has; one that is cut off is counted no further."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS counted)"
+    output_field = IntegerField()
+
+
+class Pages(Paginator[int]):
+    """A list in pages, counted from the page that is asked for no further than `MOST_COUNTED` rows on."""
+
+    def __init__(self, rows: QuerySet[Encounter, int], on_a_page: int, asked: str | None) -> None:
+        super().__init__(rows, on_a_page)
+        self.rows = rows
+        self.asked = int(asked[:9]) if asked and asked.isdecimal() else 1
+        self.counted_to = self.asked * on_a_page + MOST_COUNTED
+
+    @cached_property
+    def count(self) -> int:
+        return self.rows[: self.counted_to + 1].count()
+
+    @property
+    def page_asked_for(self) -> Page[int]:
+        """That page, or the last one before it."""
+        return self.get_page(self.asked)
+
+    @property
+    def all_counted(self) -> bool:
+        return self.count <= self.counted_to
+
+    @property
+    def total(self) -> str:
+        return so_many(self.count, self.counted_to)
+
+
+def so_many(count: int, most: int | None = None) -> str:
+    """A count in words, where nothing was counted further than one beyond `most` rows, by default `MOST_COUNTED`."""
+    most = MOST_COUNTED if most is None else most
+    return f"{most:,}+" if count > most else f"{count:,}"
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """An encounter in a list, with how ready it is; what is approved or void has nothing left to be ready for."""
@@ -257,12 +300,12 @@ class Worklist:
         return Encounter.objects.filter(clinic=self.clinic)
 
     def numbers(self, listings: Collection[Listing]) -> list[int]:
-        """How many encounters each of some listings has, in one query."""
+        """How many encounters each of some listings has, in one query; no further than one beyond `MOST_COUNTED`."""
         if not listings:
             return []
-        counted = {f"n{n}": Count("pk", filter=self.condition(each)) for n, each in enumerate(listings)}
-        found = self._mine.aggregate(**counted)
-        return [found[name] for name in counted]
+        rows = [self.encounters(each).order_by().values("pk")[: MOST_COUNTED + 1] for each in listings]
+        counted = {f"n{n}": CountedRows(each) for n, each in enumerate(rows)}
+        return list(Clinic.objects.filter(pk=self.clinic.pk).annotate(**counted).values_list(*counted).get())
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -282,14 +325,16 @@ class Worklist:
 
     @cached_property
     def codes_found(self) -> list[str]:
-        """The findings that encounters of the clinic have now."""
-        kept = Judgement.objects.filter(encounter__clinic=self.clinic, encounter__state__in=judgements.JUDGED)
+        """The findings that encounters of the clinic have now, by the oldest of them where they are very many."""
+        waiting = self._mine.filter(state__in=judgements.JUDGED).order_by("date_of_service").values("pk")
+        kept = Judgement.objects.filter(encounter__in=waiting[:MOST_COUNTED])
         return sorted({code for codes in kept.values_list("findings", flat=True).distinct() for code in codes})
 
     @cached_property
     def drugs_given(self) -> list[str]:
-        """The codes of the drugs that the clinic gives."""
-        given = Administration.objects.filter(encounter__clinic=self.clinic).exclude(drug="")
+        """The codes of the drugs that the clinic gave lately."""
+        lately = self._mine.order_by("-date_of_service").values("pk")[:MOST_COUNTED]
+        given = Administration.objects.filter(encounter__in=lately).exclude(drug="")
         return sorted(given.order_by().values_list("drug", flat=True).distinct())
 
     # Rows and neighbours ----------------------------------------------------------------------------------------------

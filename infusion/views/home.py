@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
@@ -37,8 +36,10 @@ from infusion.worklist import (
     WITH_BILLING,
     Item,
     Listing,
+    Pages,
     Worklist,
     listing_of,
+    so_many,
 )
 from payers.models import Payer
 from payers.selectors import day_in_words
@@ -82,6 +83,10 @@ class View:
     label: str
     count: int | None
     here: bool
+
+    @property
+    def total(self) -> str:
+        return "" if self.count is None else so_many(self.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +150,10 @@ class Kept:
     mine: bool
     here: bool
 
+    @property
+    def total(self) -> str:
+        return so_many(self.count)
+
 
 @require_safe
 @allow(NURSE, BILLING, ADMIN)
@@ -156,7 +165,7 @@ def encounters(request: HttpRequest) -> HttpResponse:
     names = views_of(user)
     listing = listing_of(request.GET, names, worklist.today)
     found = worklist.encounters(listing)
-    page = Paginator(found.values_list("pk", flat=True), ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
+    page = Pages(found.values_list("pk", flat=True), ROWS_ON_A_PAGE, request.GET.get("page")).page_asked_for
     items = worklist.items(page.object_list)
     lately = [] if request.GET.get("view") or listing.is_filtered else worklist.items(latest_beside(worklist, items))
     context = {

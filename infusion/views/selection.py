@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from uuid import UUID
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.shortcuts import render
@@ -23,6 +24,7 @@ from infusion.worklist import Item, Listing, Worklist, listing_of
 
 Act, Outcome = Selection.Act, Selected.Outcome
 ITEMS_AT_ONCE = 500
+MOST_CHOSEN = 5_000
 NOTHING = "nothing"
 
 
@@ -44,7 +46,10 @@ def choose(request: HttpRequest) -> HttpResponse:
     listing = listing_of(asked, views_of(user), worklist.today)
     act = Act.HOLD if request.POST.get("act") == Act.HOLD else Act.APPROVE
     if request.POST.get("everything"):
-        rows = list(worklist.encounters(listing).values_list("pk", flat=True))
+        rows = list(worklist.encounters(listing).values_list("pk", flat=True)[: MOST_CHOSEN + 1])
+        if len(rows) > MOST_CHOSEN:
+            messages.warning(request, f"More than {MOST_CHOSEN:,} match. Nothing was changed: set a filter first.")
+            return HttpResponseRedirect(f"{reverse('encounters')}?{listing.query}")
     else:
         rows = ticked(worklist, request.POST.getlist("chosen"))
     try:

@@ -28,7 +28,7 @@
   const all = table && table.querySelector("[data-all]");
   const everything = form && form.querySelector("input[name=everything]");
   const count = form && form.querySelector("[data-selected]");
-  const total = form ? Number(form.dataset.total) : 0;
+  const total = form ? form.dataset.total : "";
 
   const tell = () => {
     if (!count) return;

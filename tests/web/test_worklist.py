@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from infusion import judgements
+from infusion import judgements, worklist
 from infusion.actions import (
     Recorded,
     Refused,
@@ -44,6 +44,7 @@ from infusion.models import (
     Vial,
 )
 from infusion.selectors import review_of
+from infusion.views import home, selection
 from infusion.worklist import ALL, WITH_BILLING, Listing, Worklist
 from payers.actions import Departure, add_payer, publish_override
 from payers.models import Payer
@@ -314,6 +315,50 @@ def test_queries_do_not_grow_with_the_list(billing: Client, make: Make, biller: 
     save_view(by=biller, name="Two", query="view=approved", shared=False)
     assert queries() == few
     assert few < 36
+
+
+def test_nothing_is_counted_further_than_anyone_reads(
+    billing: Client, make: Make, biller: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies(make(), 7)
+    SavedView.objects.create(clinic=biller.clinic, owner=biller, name="Mine", query="view=all")
+    monkeypatch.setattr(worklist, "MOST_COUNTED", 2)
+    monkeypatch.setattr(home, "ROWS_ON_A_PAGE", 2)
+
+    def told(page: str) -> tuple[str, bool, list[str]]:
+        response = billing.get("/encounters/", {"view": ALL, "page": page})
+        text = " ".join(response.content.decode().split())
+        return text, response.context["page"].has_next(), references(response)
+
+    text, more, first = told("")
+    assert "4+ encounters, 1 to 2 shown" in text
+    assert "All 4+ that match" in text
+    assert ">Page 1</span>" in text
+    assert {f"{view.name} {view.total}" for view in billing.get("/encounters/").context["views"]} >= {
+        "all 2+",
+        "asked 0",
+    }
+    assert ">Mine <strong>2+</strong>" in text
+    assert more
+    text, more, last = told("4")
+    assert "8 encounters, 7 to 8 shown" in text
+    assert ">Page 4 of 4</span>" in text
+    assert (more, set(first) & set(last)) == (False, set())
+    for beyond in ("5", "99999999999", "-1", "x", "٣"):
+        assert len(told(beyond)[2]) == 2, beyond
+
+
+def test_what_matches_is_not_chosen_where_it_is_too_much(
+    billing: Client, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies(make(), 2)
+    monkeypatch.setattr(selection, "MOST_CHOSEN", 2)
+    asked = {"query": "view=with-billing", "everything": "yes", "act": "approve"}
+    reply = billing.post("/encounters/chosen/", asked, follow=True)
+    assert "More than 2 match. Nothing was changed: set a filter first." in reply.content.decode()
+    assert not Selection.objects.exists()
+    monkeypatch.setattr(selection, "MOST_CHOSEN", 3)
+    assert "Approve 3" in billing.post("/encounters/chosen/", asked, follow=True).content.decode()
 
 
 def test_neighbours_follow_the_filters_and_the_order(make: Make, clinic: Clinic) -> None:
