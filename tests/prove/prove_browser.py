@@ -375,9 +375,9 @@ def walk(page: Page, role: str, values: Values, house: House) -> tuple[int, int,
             left.append("typing: kept in the browser")
     if role == BILLING:
         page.goto(reverse("encounters"))
-        page.locator("input[type=search]").first.fill(CANARY)
-        page.locator("input[type=search]").first.press("Enter")
-        page.wait_for_load_state("load")
+        page.get_by_role("search").get_by_label("Patient reference").fill(CANARY)
+        page.get_by_role("search").get_by_role("button").click()
+        page.wait_for_url("**search=*")
         left += [f"searching leads to {page.url}"] if CANARY.lower() in page.url.lower() else []
     return pages, shown, left
 
