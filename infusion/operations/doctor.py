@@ -18,12 +18,15 @@ from django.utils import timezone
 
 from infusion.audit import AuditEvent, AuditHead
 from infusion.checks import OF_ONE_PROCESS
+from infusion.models import Job
 from infusion.operations.archive import Unsound, age_of, end_of_audit
+from infusion.services.words import counted
 from infusion.settings import sqlite_journal
 
 LEAST_FREE_PERCENT = 10
 OLDEST_BACKUP = timedelta(hours=48)
 LARGEST_DIFFERENCE = timedelta(seconds=30)
+LONGEST_STANDSTILL = timedelta(minutes=10)
 WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 """This program is no older, so no right clock shows an earlier day."""
 
@@ -171,6 +174,26 @@ def cache_is_shared() -> str:
     return backend.rpartition(".")[2]
 
 
+def jobs_go_on() -> str:
+    """Long work is being worked on, and none of it has stopped."""
+    unfinished = Job.objects.filter(state__in=(Job.State.WAITING, Job.State.RUNNING))
+    standing = unfinished.filter(heartbeat_at__lt=timezone.now() - LONGEST_STANDSTILL).count()
+    minutes = LONGEST_STANDSTILL // timedelta(minutes=1)
+    if standing:
+        raise Ill(
+            f"{counted(standing, 'job')} stood still for more than {minutes} minutes.",
+            "See that a worker runs (manage.py work), then run manage.py requeue_stalled.",
+        )
+    stopped = Job.objects.filter(state=Job.State.FAILED)
+    if stopped:
+        references = ", ".join(sorted(job.reference for job in stopped[:5]))
+        raise Ill(
+            f"{counted(len(stopped), 'job')} stopped ({references}).",
+            "The log says why under that reference; the page of each goes on with it, once that is mended.",
+        )
+    return "none waits for long, and none has stopped"
+
+
 CHECKS: dict[str, Check] = {
     "Database": database_writes,
     "Journal": journal_is_sound,
@@ -181,6 +204,7 @@ CHECKS: dict[str, Check] = {
     "Audit": audit_is_whole,
     "At rest": rest_is_encrypted,
     "Cache": cache_is_shared,
+    "Jobs": jobs_go_on,
 }
 
 

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from infusion.actions import Recorded, save_encounter
 from infusion.audit import AuditHead
-from infusion.models import Clinic, User
+from infusion.models import Clinic, Job, User
 from infusion.operations import archive, doctor
 from infusion.operations.doctor import CHECKS, examined
 
@@ -80,6 +80,21 @@ def changed_audit(site: Path) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def no_worker(site: Path) -> Iterator[None]:
+    a_job(Job.State.WAITING, timedelta(minutes=11))
+    a_job(Job.State.WAITING, timedelta(minutes=9))
+    yield
+
+
+def a_job(state: Job.State, still: timedelta) -> None:
+    then = timezone.now() - still
+    Job.objects.create(
+        clinic=Clinic.objects.get(), kind="recheck", subject=f"{state} {still}", total=9, state=state, begun_at=then,
+        heartbeat_at=then, begun_by=User.objects.get(username="nurse"), reference="B7K2-M9QX",
+    )  # fmt: skip
+
+
 BROKEN: dict[str, tuple[Breakage, str]] = {
     "Database": (no_writes, "See whether its disk is full"),
     "Disk": (
@@ -97,6 +112,7 @@ BROKEN: dict[str, tuple[Breakage, str]] = {
         ),
         "DatabaseCache",
     ),
+    "Jobs": (no_worker, "1 job stood still for more than 10 minutes. See that a worker runs (manage.py work)"),
 }  # fmt: skip
 BROKEN_SQLITE: dict[str, tuple[Breakage, str]] = {
     "Journal": (lambda site: patch.object(doctor, "sqlite_journal", lambda version: "OTHER"), "Stop the server"),
@@ -142,6 +158,13 @@ def test_a_database_that_is_away_keeps_nothing_from_being_looked_at(site: Path) 
     if connection.vendor == "postgresql":
         by_themselves.add("Journal")  # only SQLite's has to be asked
     assert {name for name, well, _ in told if well} == by_themselves
+
+
+def test_a_job_that_stopped_is_told_by_its_reference(site: Path) -> None:
+    a_job(Job.State.DONE, timedelta(days=1))
+    assert ill() == {}
+    a_job(Job.State.FAILED, timedelta(seconds=1))
+    assert ill()["Jobs"].startswith("1 job stopped (B7K2-M9QX). The log says why")
 
 
 def test_no_backup_at_all_is_told(site: Path) -> None:
