@@ -2,7 +2,7 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
-KINDS_OF_JOBS = ("infusion.rechecks", "infusion.actions.imports")
+KINDS_OF_JOBS = ("infusion.rechecks", "infusion.actions.batches", "infusion.actions.imports")
 """The modules that say with `jobs.kind` what does a kind of long work: every process has them all."""
 
 

@@ -27,6 +27,7 @@ NOT_RECORDS = {
     "infusion.AuditChange": "It is the record of the others.",
     "infusion.AuditEvent": "It is the record of the others.",
     "infusion.AuditHead": "It is the end of a chain.",
+    "infusion.BatchFilling": "It is how far a batch got; its begin and its claims have their own events.",
     "infusion.Import": "It is a file that was looked at; that it was confirmed has an event of its own.",
     "infusion.Job": "It is how far long work got; its begin and what it does have their own events.",
     "infusion.Judgement": "It follows from other rows, and whoever looks first brings it up to date.",

@@ -4,7 +4,7 @@
 look-ups of `infusion.selectors`.
 """
 
-from infusion.actions.batches import make_batch, record_payer_reference, write_file
+from infusion.actions.batches import begin_batch, make_batch, record_payer_reference, write_file
 from infusion.actions.chair import (
     Late,
     Ordered,
@@ -82,6 +82,7 @@ __all__ = [
     "add_provider",
     "approve",
     "attestation",
+    "begin_batch",
     "begin_order",
     "cancel_order",
     "change_authorization",

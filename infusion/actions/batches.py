@@ -1,7 +1,7 @@
 """Writers of batches: one is made of approved lines, written in a format, and its claims get the payer's numbers.
 
-A line leaves once. The clinic's row is locked while a batch is made, and the database refuses a line's second charge or
-credit whoever made it.
+A line leaves once. The clinic's row is locked while claims are put into a batch, and the database refuses a second
+charge or credit of a line whoever made it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.urls import reverse
 from django.utils import timezone
 
-from infusion import audit
+from infusion import audit, jobs
 from infusion.actions.encounters import Refused
 from infusion.batches import Candidate, claims_of, formats_for, sender_of, standing_of, waiting
 from infusion.exchange import Unwritable
@@ -25,13 +27,17 @@ from infusion.models import (
     Batch,
     BatchClaim,
     BatchFile,
+    BatchFilling,
     BatchLine,
     Clinic,
     Encounter,
+    Job,
     PayerReference,
     User,
 )
 
+BATCH = "batch"
+FILLED_AT_ONCE = 50
 MOST_CLAIMS = 5000
 LONGEST_REFERENCE = 50
 GONE = (
@@ -51,10 +57,7 @@ def make_batch(*, by: User, clinic: Clinic, client_id: UUID, encounters: Iterabl
     if existing is not None:
         return existing
     chosen = _chosen(locked, encounters)
-    last = Batch.objects.filter(clinic=locked).order_by("-number").first()
-    batch = Batch(
-        clinic=locked, client_id=client_id, number=last.number + 1 if last else 1, made_by=by, made_at=timezone.now()
-    )
+    batch = _next_batch(by, locked, client_id)
     try:
         with transaction.atomic():
             batch.save(force_insert=True)
@@ -70,12 +73,17 @@ def make_batch(*, by: User, clinic: Clinic, client_id: UUID, encounters: Iterabl
     return batch
 
 
+def _next_batch(by: User, clinic: Clinic, client_id: UUID) -> Batch:
+    last = Batch.objects.filter(clinic=clinic).order_by("-number").first()
+    number = last.number + 1 if last else 1
+    return Batch(clinic=clinic, client_id=client_id, number=number, made_by=by, made_at=timezone.now())
+
+
 def _chosen(clinic: Clinic, encounters: Iterable[Encounter]) -> list[Candidate]:
     wanted = {each.pk: each for each in encounters}
     if not wanted:
         raise Refused("Nothing is chosen. Tick what the batch should hold.")
-    # Approvals, corrections and voids lock the encounter too, so none of them comes in between.
-    list(Encounter.objects.select_for_update().filter(clinic=clinic, pk__in=wanted).order_by("pk").values_list("pk"))
+    _lock(clinic, wanted)
     standing = standing_of(clinic, waiting(clinic).filter(pk__in=wanted))
     there = {each.encounter.pk for each in standing if each.ready}
     gone = [each.patient.reference for pk, each in wanted.items() if pk not in there]
@@ -85,6 +93,13 @@ def _chosen(clinic: Clinic, encounters: Iterable[Encounter]) -> list[Candidate]:
     if len(chosen) > MOST_CLAIMS:
         raise Refused(f"One batch takes {MOST_CLAIMS:,} claims, and these are {len(chosen):,}. Make two of them.")
     return chosen
+
+
+def _lock(clinic: Clinic, encounters: Iterable[int]) -> None:
+    """Approvals, corrections and voids lock the encounter too, so none of them comes in between."""
+    list(
+        Encounter.objects.select_for_update().filter(clinic=clinic, pk__in=encounters).order_by("pk").values_list("pk")
+    )
 
 
 def _leave(batch: Batch, position: int, candidate: Candidate) -> dict[str, Any]:
@@ -113,13 +128,88 @@ def _line(claim: BatchClaim, approval: Approval, kind: str, line: ClaimLine) -> 
     )  # fmt: skip
 
 
+# Everything that is ready --------------------------------------------------------------------------------------------
+
+
 @transaction.atomic
+def begin_batch(*, by: User, clinic: Clinic, client_id: UUID) -> Batch:
+    """A batch of everything that is ready, filled behind the pages. The same `client_id` twice is one batch.
+
+    What is not ready when its turn comes stays where it is, and so does what is more than a batch takes.
+    """
+    locked = Clinic.objects.select_for_update().get(pk=clinic.pk)
+    existing = Batch.objects.filter(clinic=locked, client_id=client_id).first()
+    if existing is not None:
+        return existing
+    unfinished = Batch.objects.filter(clinic=locked, public_id__in=being_made(locked)).first()
+    if unfinished is not None:
+        raise Refused(f"Batch {unfinished.number} is still being made. Open it, and make the next one once it is.")
+    rows = waiting(locked).order_by("pk").values_list("pk", flat=True)
+    total, last = rows.count(), rows.last()
+    if last is None:
+        raise Refused("Nothing waits to leave.")
+    batch = _next_batch(by, locked, client_id)
+    batch.save(force_insert=True)
+    BatchFilling.objects.create(batch=batch, until=last)
+    audit.record(
+        "batch.make", by=by, subject="batch", subject_id=batch.public_id, clinic_id=locked.pk, before=None,
+        after={"number": batch.number, "claims": []},
+    )  # fmt: skip
+    jobs.begin(BATCH, batch.public_id, total, by)
+    return batch
+
+
+def job_of(batch: Batch) -> Job | None:
+    """The work that fills a batch, or has filled it."""
+    job = Job.objects.filter(clinic=batch.clinic_id, kind=BATCH, subject=str(batch.public_id))
+    return job.select_related("clinic", "begun_by").first()
+
+
+def being_made(clinic: Clinic) -> set[UUID]:
+    """The ids of batches that are not full yet."""
+    unfinished = Job.objects.filter(clinic=clinic, kind=BATCH).exclude(state=Job.State.DONE)
+    return {UUID(subject) for subject in unfinished.values_list("subject", flat=True)}
+
+
+@jobs.kind(BATCH, title="Making a batch", page=lambda job: reverse("batch", args=[job.subject]))
+def portion(job: Job) -> int:
+    """Put the claims of the next encounters into the batch, in the transaction that keeps how far it is."""
+    clinic = Clinic.objects.select_for_update().get(pk=job.clinic_id)
+    filling = BatchFilling.objects.select_related("batch").get(batch__public_id=job.subject)
+    batch = filling.batch
+    rows = waiting(clinic).filter(pk__gt=filling.after, pk__lte=filling.until).order_by("pk")
+    part = list(rows.values_list("pk", flat=True)[:FILLED_AT_ONCE])
+    _lock(clinic, part)
+    standing = standing_of(clinic, waiting(clinic).filter(pk__in=part))
+    ready = [candidate for each in standing if each.ready for candidate in each.candidates]
+    first = batch.claims.count() + 1
+    is_full = first + len(ready) > MOST_CLAIMS + 1
+    claims = [] if is_full else [_leave(batch, position, each) for position, each in enumerate(ready, start=first)]
+    if claims:  # filed under the job, so that the record of an encounter says once that it was put in a batch
+        audit.record(
+            "batch.fill", by=job.begun_by, subject="job", subject_id=job.public_id, clinic_id=clinic.pk, before=None,
+            after={"batch": batch.number, "claims": claims},
+        )  # fmt: skip
+    if is_full or len(part) < FILLED_AT_ONCE:
+        return job.total
+    filling.after = part[-1]
+    filling.save(update_fields=["after"])
+    return min(job.position + len(part), job.total)
+
+
+# Files and numbers ---------------------------------------------------------------------------------------------------
+
+
 def write_file(*, by: User | None, batch: Batch, format: str) -> BatchFile:
-    """The batch in one format. Written once: the bytes of the first time are what is downloaded ever after."""
-    Batch.objects.select_for_update().get(pk=batch.pk)
+    """The batch in one format. Written once: the bytes of the first time are what is downloaded ever after.
+
+    A large one takes a while to write, so it is written before anything is locked for it.
+    """
     existing = BatchFile.objects.filter(batch=batch, format=format).first()
     if existing is not None:
         return existing
+    if batch.public_id in being_made(batch.clinic):
+        raise Refused(f"Batch {batch.number} is still being made. Write its files once it is.")
     claims = [claim for _, claim in claims_of(batch)]
     chosen = formats_for(claims).get(format)
     if chosen is None:
@@ -131,6 +221,16 @@ def write_file(*, by: User | None, batch: Batch, format: str) -> BatchFile:
         content = chosen.write(claims, sender_of(batch.clinic), batch.number, now)
     except Unwritable as problem:
         raise Refused(" ".join(problem.sentences)) from None
+    return _kept(by, batch, format, content, now)
+
+
+@transaction.atomic
+def _kept(by: User | None, batch: Batch, format: str, content: bytes, now: datetime) -> BatchFile:
+    """The file as it is kept, or the one that somebody else has written meanwhile."""
+    Batch.objects.select_for_update().get(pk=batch.pk)
+    existing = BatchFile.objects.filter(batch=batch, format=format).first()
+    if existing is not None:
+        return existing
     checksum = hashlib.sha256(content).hexdigest()
     file = BatchFile.objects.create(
         batch=batch, format=format, content=content, checksum=checksum, written_by=by, written_at=now

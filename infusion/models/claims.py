@@ -112,6 +112,14 @@ class Batch(models.Model):
         return f"Batch {self.number}"
 
 
+class BatchFilling(models.Model):
+    """How far a batch of everything that was ready got: the row of the encounter it looked at last, and of the last."""
+
+    batch = models.OneToOneField(Batch, models.PROTECT, primary_key=True, related_name="filling")
+    after = models.BigIntegerField(default=0)
+    until = models.BigIntegerField()
+
+
 class BatchClaim(models.Model):
     """One claim of a batch: an original, the replacement of an earlier one, or its void.
 

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from infusion import actions
 from infusion.access import ADMIN, BILLING, allow, roles_of
+from infusion.actions.batches import being_made, job_of
 from infusion.audit import AuditEvent
 from infusion.batches import (
     Candidate,
@@ -32,7 +33,8 @@ from infusion.batches import (
 )
 from infusion.exchange.claim import Claim, ClaimLine, Missing
 from infusion.exchange.formats import FORMATS
-from infusion.models import Batch, BatchClaim, BatchFile, Encounter
+from infusion.jobs import Shown
+from infusion.models import Batch, BatchClaim, BatchFile, Encounter, Job
 from infusion.readings import holding
 from infusion.selectors import batch_for, encounters_of
 from infusion.services.words import counted, dollars
@@ -40,6 +42,7 @@ from infusion.views.claim_data import clinic_of
 from infusion.views.review import person
 
 WAITING_ON_A_PAGE, BATCHES_ON_A_PAGE, CLAIMS_ON_A_PAGE = 100, 20, 50
+MADE_AT_ONCE = 100
 NOT_READY = "Nothing was made: {count} of the encounters that were ticked can no longer be found here."
 
 
@@ -111,17 +114,19 @@ def batches(request: HttpRequest) -> HttpResponse:
 def make(request: HttpRequest) -> HttpResponse:
     """Make a batch of what is ticked, or of everything that is ready."""
     clinic, sent = clinic_of(request), frozenset(request.POST.getlist("encounter"))
+    client_id = uuid_of(request.POST.get("client_id", "")) or uuid4()
     try:
+        if request.POST.get("all") and waiting(clinic).count() > MADE_AT_ONCE:
+            return redirect(
+                "batch", actions.begin_batch(by=person(request), clinic=clinic, client_id=client_id).public_id
+            )
         if request.POST.get("all"):
             chosen = [each.encounter for each in standing_of(clinic, waiting(clinic)) if each.ready]
         else:
             chosen = list(encounters_of(clinic).filter(public_id__in=[each for each in map(uuid_of, sent) if each]))
             if len(chosen) < len(sent):
                 raise actions.Refused(NOT_READY.format(count=len(sent) - len(chosen)))
-        batch = actions.make_batch(
-            by=person(request), clinic=clinic, client_id=uuid_of(request.POST.get("client_id", "")) or uuid4(),
-            encounters=chosen,
-        )  # fmt: skip
+        batch = actions.make_batch(by=person(request), clinic=clinic, client_id=client_id, encounters=chosen)
     except actions.Refused as refused:
         return ready_page(request, refusal=str(refused), ticked=sent)
     messages.success(request, f"Batch {batch.number} is made.")
@@ -148,6 +153,7 @@ def ready_page(request: HttpRequest, refusal: str = "", ticked: frozenset[str] |
         "client_id": uuid4(),
         "may_make": BILLING in roles_of(request.user),
         "made": made(request),
+        "being_made": being_made(clinic),
         "more_pages": found.paginator.num_pages > 1,
     }
     return render(request, "infusion/batches/list.html", context, status=422 if refusal else 200)
@@ -243,7 +249,7 @@ def written_events(row: Batch) -> dict[str, AuditEvent]:
 def batch_page(
     request: HttpRequest, row: Batch, refusal: str = "", number: str = "", typed: str = "", status: int = 200
 ) -> HttpResponse:
-    every = claims_of(row)
+    every, job = claims_of(row), job_of(row)
     pages = Paginator(every, CLAIMS_ON_A_PAGE)
     wanted = number or request.GET.get("claim", "")
     at = next((n for n, (each, _) in enumerate(every) if each.number == wanted), None)
@@ -254,6 +260,7 @@ def batch_page(
     context = {
         "batch": row,
         "zone": row.clinic.time_zone,
+        "shown": Shown(job) if job and job.state != Job.State.DONE else None,
         "page": page,
         "claims": [claim_row(each, claim, refusal if each.number == number else "", typed) for each, claim in page],
         "count": counted(len(every), "claim"),

@@ -24,6 +24,7 @@ from infusion.actions import (
     add_coverage,
     add_provider,
     approve,
+    begin_batch,
     begin_order,
     cancel_order,
     change_authorization,
@@ -387,6 +388,12 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
         ),
         ["batch.make"],
     ),
+    "begin a batch": (
+        lambda house, rules, sarah: begin_batch(
+            by=house.people[BILLING], clinic=house.clinic, client_id=uuid4()
+        ),
+        ["batch.make", "job.begin"],
+    ),
     "write a batch": (
         lambda house, rules, sarah: write_file(by=house.people[BILLING], batch=sent(house).batch, format="csv"),
         ["batch.write"],
@@ -590,7 +597,7 @@ WRITES: dict[str, tuple[Write, list[str]]] = {
 
 
 # Events about a table that holds no record; see infusion.capture.
-NO_ROW_OF_ITS_OWN = ("selection.choose",)
+NO_ROW_OF_ITS_OWN = ("selection.choose", "job.begin")
 # Not a record: one person's own unfinished form, which nobody else reads and nothing is billed from. Saving it is told.
 UNTOLD: dict[str, Callable[[House], object]] = {
     "keep_copy": lambda house: keep_copy(

@@ -9,6 +9,7 @@ import re
 import shutil
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -31,6 +32,7 @@ from infusion.actions import (
     Refused,
     add_coverage,
     approve,
+    begin_batch,
     correct,
     hand_to_billing,
     hold,
@@ -39,6 +41,7 @@ from infusion.actions import (
     record_payer_reference,
     save_encounter,
     skip_finding,
+    take_back,
     void,
     warning_key,
     write_file,
@@ -59,11 +62,13 @@ from infusion.models import (
     Provider,
     User,
 )
+from infusion.replay import differences
 from infusion.selectors import encounter_for, review_of
 from infusion.services.facts import Administration
 from infusion.services.payment import Rate
 from payers.actions import add_payer
 from payers.models import Payer
+from tests.counting import worker
 from tests.processes import together
 from tests.web.batch_presses import press
 from tests.web.conftest import House
@@ -583,6 +588,93 @@ def test_everything_that_is_ready_also_beyond_the_page(site: Site, monkeypatch: 
     form = Page(client.get(reverse("batches")).content).form_to(reverse("batches"))
     assert client.post(reverse("batches"), {**form.fields, "all": "yes"}).status_code == 302
     assert Batch.objects.get().claims.count() == 5
+
+
+# Behind the pages -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def worked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    monkeypatch.setattr("django_tasks_db.management.commands.db_worker.close_old_connections", lambda: None)
+    monkeypatch.setattr("infusion.jobs.PAUSE_SECONDS", 0)
+    return lambda: worker().run()
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 50])
+def test_everything_that_is_ready_fills_a_batch(
+    site: Site, worked: Callable[[], None], monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("infusion.actions.batches.FILLED_AT_ONCE", at_once)
+    ready = [site.approved(f"MRN-{number}") for number in range(5)]
+    lacking = site.approved("MRN-9")
+    Encounter.objects.filter(pk=lacking.pk).update(attending=None)
+    batch = begin_batch(by=site.biller, clinic=site.clinic, client_id=(once := uuid4()))
+    later = site.approved("MRN-10")
+    assert begin_batch(by=site.biller, clinic=site.clinic, client_id=once) == batch
+    with pytest.raises(Refused, match=r"Batch 1 is still being made\. Open it"):
+        begin_batch(by=site.biller, clinic=site.clinic, client_id=uuid4())
+    with pytest.raises(Refused, match="Write its files once it is"):
+        write_file(by=site.biller, batch=batch, format="csv")
+    worked()
+    claims = list(batch.claims.order_by("number"))
+    assert [claim.encounter for claim in claims] == ready
+    assert [claim.number for claim in claims] == [f"{site.clinic.pk}-1-{n:04d}" for n in range(1, 6)]
+    assert list(waiting(site.clinic)) == [lacking, later]
+    assert max(left().values()) == 1
+    filled = [event.after["claims"] for event in AuditEvent.objects.filter(action="batch.fill").order_by("sequence")]
+    assert [claim["number"] for part in filled for claim in part] == [claim.number for claim in claims]
+    assert write_file(by=site.biller, batch=batch, format="csv").content
+    assert list(differences()) == []
+    following = begin_batch(by=site.biller, clinic=site.clinic, client_id=uuid4())
+    worked()
+    assert [claim.encounter for claim in following.claims.all()] == [later]
+
+
+def test_what_left_meanwhile_leaves_once(site: Site, worked: Callable[[], None]) -> None:
+    one, other = site.approved("MRN-1"), site.approved("MRN-2")
+    batch = begin_batch(by=site.biller, clinic=site.clinic, client_id=uuid4())
+    site.batch(one)
+    take_back(by=site.biller, encounter=other, version=other.version)
+    worked()
+    assert (batch.claims.count(), max(left().values())) == (0, 1)
+    with pytest.raises(Refused, match="Nothing waits to leave"):
+        begin_batch(by=site.biller, clinic=site.clinic, client_id=uuid4())
+
+
+def test_a_batch_takes_no_more_than_it_may(
+    site: Site, worked: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infusion.actions.batches.FILLED_AT_ONCE", 2)
+    monkeypatch.setattr("infusion.actions.batches.MOST_CLAIMS", 4)
+    for number in range(5):
+        site.approved(f"MRN-{number}")
+    batch = begin_batch(by=site.biller, clinic=site.clinic, client_id=uuid4())
+    worked()
+    assert (batch.claims.count(), waiting(site.clinic).count()) == (4, 1)
+
+
+def test_a_large_batch_is_made_behind_the_page(
+    site: Site, worked: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infusion.views.batches.WAITING_ON_A_PAGE", 2)
+    monkeypatch.setattr("infusion.views.batches.MADE_AT_ONCE", 4)
+    for number in range(5):
+        site.approved(f"MRN-{number}")
+    client = client_of(site.biller)
+    form = Page(client.get(reverse("batches")).content).form_to(reverse("batches"))
+    reply = client.post(reverse("batches"), {**form.fields, "all": "yes"}, follow=True)
+    batch = Batch.objects.get()
+    assert reply.redirect_chain == [(reverse("batch", args=[batch.public_id]), 302)]
+    waits = reply.content.decode()
+    assert "0 claims, $0.00 in all so far" in waits
+    assert "Waiting to begin: 0 of 5" in waits
+    assert "Write the file" not in waits
+    assert "still being made" in client.get(reverse("batches")).content.decode()
+    worked()
+    done = client.get(reverse("batch", args=[batch.public_id])).content.decode()
+    assert "5 claims" in done
+    assert "Write the file" in done
+    assert "still being made" not in client.get(reverse("batches")).content.decode()
 
 
 def test_credits_are_shown_as_such_and_numbers_are_recorded(site: Site) -> None:
