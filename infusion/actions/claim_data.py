@@ -135,8 +135,9 @@ def keep_claim_facts(*, by: User, encounter: Encounter, shown: str, values: Mapp
 
     No line hangs on the first two, so an approval stands; modifiers hang on the price, so it has to be corrected first.
     """
-    before = encounter.bought_340b
-    if values.get("bought_340b", before) != before and encounter.state == Encounter.State.APPROVED:
+    current = Encounter.objects.select_for_update().get(pk=encounter.pk)
+    before = current.bought_340b
+    if values.get("bought_340b", before) != before and current.state == Encounter.State.APPROVED:
         raise Refused("The lines are approved, and a modifier hangs on the price. Correct the encounter first.")
     return _changed(by, encounter, shown, values, "encounter.claim", "encounter", encounter.clinic_id)
 

@@ -13,7 +13,15 @@ from django.test import Client
 from django.urls import reverse
 
 from infusion.access import ADMIN, BILLING, NURSE
-from infusion.actions import Changed, Refused, add_coverage, change_coverage, correct_patient, save_encounter
+from infusion.actions import (
+    Changed,
+    Refused,
+    add_coverage,
+    change_coverage,
+    correct_patient,
+    keep_claim_facts,
+    save_encounter,
+)
 from infusion.actions.claim_data import shown_digest
 from infusion.audit import AuditEvent
 from infusion.exchange.claim import npi_holds
@@ -318,6 +326,13 @@ def test_the_price_changes_the_modifiers_and_so_never_under_an_approval(
     assert reply.status_code in (409, 422)
     assert "Correct the encounter first." in reply.content.decode()
     assert not Encounter.objects.get(pk=house.approved.pk).bought_340b
+    read_before = Encounter.objects.get(pk=house.approved.pk)
+    read_before.state = Encounter.State.WITH_BILLING  # and approved since
+    with pytest.raises(Refused, match="The lines are approved"):
+        keep_claim_facts(
+            by=house.people[BILLING], encounter=read_before, shown=shown_digest(read_before),
+            values={"bought_340b": True},
+        )  # fmt: skip
 
 
 def test_earlier_doses_are_read_only_where_a_rule_looks_at_them(house: House) -> None:
