@@ -196,7 +196,17 @@ def put_away(*, by: Any, draft: PolicyOverride) -> None:
 
 
 def _close(row: PolicyOverride, at: datetime) -> None:
+    refuse_before(row.known_from, at)
     PolicyOverride.objects.filter(pk=row.pk, known_until__isnull=True).update(known_until=at)
+
+
+def refuse_before(known_from: datetime, at: datetime) -> None:
+    """Nothing ends before it was known: a history written by a clock that was set back could not be read."""
+    if at < known_from:
+        raise Refused(
+            "The server's clock shows an earlier time than when this was written, so nothing was changed. Have the "
+            "clock put right, then try again."
+        )
 
 
 def _current_rule(followed: PolicyOverride | None) -> PolicyOverride | None:

@@ -18,7 +18,7 @@ from infusion import audit
 from infusion.models import DrugProposal, DrugRow, User
 from infusion.reference_now import columns_of, look_again, published_rows, shortened
 from infusion.services.drug_document import problems_of
-from payers.actions import Refused
+from payers.actions import Refused, refuse_before
 from payers.selectors import day_in_words
 
 Kind, Outcome, Status = DrugProposal.Kind, DrugProposal.Outcome, DrugRow.Status
@@ -209,7 +209,9 @@ def _current(row: DrugRow) -> DrugRow:
 
 
 def _close(row: DrugRow) -> None:
-    DrugRow.objects.filter(pk=row.pk, known_until__isnull=True).update(known_until=timezone.now())
+    now = timezone.now()
+    refuse_before(row.known_from, now)
+    DrugRow.objects.filter(pk=row.pk, known_until__isnull=True).update(known_until=now)
 
 
 def _refuse_while_proposed(row: DrugRow) -> None:

@@ -116,6 +116,14 @@ def test_what_is_withdrawn_leaves_the_shipped_row(published, admin_user: User, a
     assert current_reference() is shipped_reference()
 
 
+def test_nothing_ends_before_it_was_known(published, admin_user: User, admin2: User) -> None:
+    row = published()
+    proposal = propose_drug(by=admin_user, row=row, today=TODAY, reason="Wrong.")
+    with time_machine.travel("2026-03-10T14:00:00Z"), pytest.raises(Refused, match="clock shows an earlier time"):
+        publish_drug(by=admin2, proposal=proposal)
+    assert DrugRow.objects.get(pk=row.pk).known_until is None
+
+
 def test_a_request_looks_once(published, django_assert_num_queries) -> None:
     published()
     current_reference()

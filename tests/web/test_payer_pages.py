@@ -492,6 +492,14 @@ def test_a_rule_cannot_be_ended_later_than_it_ends(admin_user, anthem, rule):
         changes.end(by=admin_user, override=ended, last_day=date(2026, 4, 1))
 
 
+def test_a_clock_that_was_set_back_is_told_and_writes_nothing(admin, second, anthem, rule):
+    sent_off = admin.post(rule_url(rule), {"act": "withdraw", "reason": "Superseded"})
+    with time_machine.travel("2026-03-10T14:58:00Z"):
+        reply = second.post(sent_off["Location"], {"act": "publish"}, follow=True)
+    assert "clock shows an earlier time than when this was written" in reply.content.decode()
+    assert PolicyOverride.objects.get(pk=rule.pk).known_until is None
+
+
 def test_a_rule_is_withdrawn_with_a_reason_and_by_two(admin, second, anthem, rule):
     assert said(admin.post(rule_url(rule), {"act": "withdraw", "reason": " "})) == [
         ("withdraw-reason", "Reason: say why, for whoever reads the history later.")
