@@ -20,10 +20,11 @@ import time_machine
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection, transaction
 
-from infusion import actions
+from infusion import actions, jobs
 from infusion.actions import Recorded
 from infusion.actions.claim_data import shown_digest
 from infusion.actions.worklist import Choice, undo_one, work_on
+from infusion.jobs import next_portion
 from infusion.models import (
     Authorization,
     Batch,
@@ -35,6 +36,7 @@ from infusion.models import (
     EditTable,
     Encounter,
     FeeSchedule,
+    Job,
     Order,
     Patient,
     Provider,
@@ -366,6 +368,16 @@ def make_batch(v: Virtual) -> object:
     return actions.make_batch(by=v.by(BILLING), clinic=v.house.clinic, client_id=v.uuid(), encounters=chosen)
 
 
+def begin_batch(v: Virtual) -> object:
+    return actions.begin_batch(by=v.by(BILLING), clinic=v.house.clinic, client_id=v.uuid())
+
+
+def fill_batch(v: Virtual) -> object:
+    """What a worker does in one portion, or what a person does about one that has stopped."""
+    job = v.any_of(Job.objects.filter(kind="batch").exclude(state="done"))
+    return jobs.go_on(by=v.by(BILLING), job=job) if job.state == "failed" else next_portion(job.public_id, job.turn)
+
+
 def write_file(v: Virtual) -> object:
     return actions.write_file(by=v.by(BILLING), batch=v.any_of(Batch.objects.all()), format="csv")
 
@@ -557,7 +569,8 @@ Deed = Callable[[Virtual], object]
 DEEDS_AND_WEIGHTS: dict[Deed, int] = {
     new_encounter: 12, save_again: 8, hand_over: 14, send_back: 4, approve: 14, hold: 2, release: 2, skip: 2,
     end_skip: 1, correct: 4, void: 1, take_back: 2, claim_facts: 2, place_order: 3, cancel_order: 1, begin_order: 4,
-    tap: 12, undo_tap: 2, dose: 4, document: 2, make_batch: 5, write_file: 2, payers_number: 2, correct_patient: 2,
+    tap: 12, undo_tap: 2, dose: 4, document: 2, make_batch: 4, begin_batch: 2, fill_batch: 3, write_file: 2,
+    payers_number: 2, correct_patient: 2,
     add_coverage: 2, change_coverage: 1, add_authorization: 1, change_authorization: 1, provider: 1, clinic_claims: 1,
     fees: 2, withdraw_fees: 1, edits: 1, withdraw_edits: 1, a_payer: 1, name_payer: 1, draft_rule: 3, propose_rule: 3,
     decide_rule: 3, drop_rule: 1, draft_drug: 2, propose_drug: 2, decide_drug: 2, view: 1, change_view: 1, keys: 1,
