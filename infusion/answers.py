@@ -109,7 +109,7 @@ class Reply:
     readable: bool = True
 
 
-class Batch(NamedTuple):
+class Sheet(NamedTuple):
     """Lines in their order, each with its id as written, and its reply; `new` are the replies not worked out yet."""
 
     places: list[tuple[bytes, str, Reply]]
@@ -129,11 +129,11 @@ class Desk:
         self.replies: OrderedDict[bytes, Reply] = OrderedDict()
 
     def answers(self, lines: Iterable[bytes]) -> Answered:
-        batch = self.batch(lines)
-        return self.told(batch, [self.worked_out(reply.line) for reply in batch.new])
+        sheet = self.sheet(lines)
+        return self.told(sheet, [self.worked_out(reply.line) for reply in sheet.new])
 
-    def batch(self, lines: Iterable[bytes]) -> Batch:
-        """The lines sorted out. Of several batches each is told after the ones made before it."""
+    def sheet(self, lines: Iterable[bytes]) -> Sheet:
+        """The lines sorted out. Of several sheets each is told after the ones made before it."""
         places, new = [], []
         for line in lines:
             text = line.rstrip(b"\r\n")
@@ -147,7 +147,7 @@ class Desk:
             else:
                 self.replies.move_to_end(shape)
             places.append((line, identity, reply))
-        return Batch(places, new)
+        return Sheet(places, new)
 
     def _keep(self, reply: Reply) -> None:
         if reply.shape:
@@ -160,15 +160,15 @@ class Desk:
         document = answer(line, self.known, self.reference)
         return ENCODE(document), document["status"] != "invalid"
 
-    def told(self, batch: Batch, worked_out: Iterable[tuple[str, bool]]) -> Answered:
-        """The answers to a batch, from what its new lines came to."""
-        for reply, (text, readable) in zip(batch.new, worked_out, strict=True):
+    def told(self, sheet: Sheet, worked_out: Iterable[tuple[str, bool]]) -> Answered:
+        """The answers to a sheet, from what its new lines came to."""
+        for reply, (text, readable) in zip(sheet.new, worked_out, strict=True):
             reply.readable = readable
             reply.text = text.removeprefix(f'{{"id":{reply.identity}') if reply.shape and readable else text
             if not readable:
                 self.replies.pop(reply.shape, None)
         texts, every_line_readable = [], True
-        for line, identity, reply in batch.places:
+        for line, identity, reply in sheet.places:
             every_line_readable &= reply.readable
             if not reply.readable:
                 texts.append(reply.text if line == reply.line else self.worked_out(line)[0])

@@ -329,21 +329,21 @@ def test_long_lines_are_answered_and_not_kept() -> None:
     assert told.text.splitlines() == one_by_one([text] * 3)
     assert len(desk.replies) == 0
     desk.answers([short + b"\r\n", short])
-    assert [len(desk.batch([short]).new), len(desk.replies)] == [0, 1]
+    assert [len(desk.sheet([short]).new), len(desk.replies)] == [0, 1]
 
 
-def test_a_line_waits_for_the_answer_to_its_twin_in_a_batch_before() -> None:
+def test_a_line_waits_for_the_answer_to_its_twin_on_a_sheet_before() -> None:
     desk = answers.Desk({}, shipped_reference())
     rest = json.dumps(READY).encode().removeprefix(b'{"id": "ready"')
     unreadable = b', "setting": "ship"}'
     lines = [b'{"id": "%d"' % n + (rest if n % 2 else unreadable) + b"\n" for n in range(4)]
-    batches = [desk.batch(lines[:2]), desk.batch(lines[2:])]
-    assert [len(batch.new) for batch in batches] == [2, 0]
-    told = [desk.told(batch, [desk.worked_out(reply.line) for reply in batch.new]) for batch in batches]
+    sheets = [desk.sheet(lines[:2]), desk.sheet(lines[2:])]
+    assert [len(sheet.new) for sheet in sheets] == [2, 0]
+    told = [desk.told(sheet, [desk.worked_out(reply.line) for reply in sheet.new]) for sheet in sheets]
     assert [line for each in told for line in each.text.splitlines()] == one_by_one(lines)
     assert not any(each.readable for each in told)
     # What is none is not kept: it is worked out by whoever is free.
-    assert [reply.shape for reply in desk.batch(lines).new] == [unreadable]
+    assert [reply.shape for reply in desk.sheet(lines).new] == [unreadable]
 
 
 def test_only_so_many_shapes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

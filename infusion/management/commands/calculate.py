@@ -27,7 +27,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 from tqdm import tqdm
 
-from infusion.answers import LINES_AT_ONCE, Answered, Batch, Desk, stored_reference
+from infusion.answers import LINES_AT_ONCE, Answered, Desk, Sheet, stored_reference
 from payers.models import Payer
 from payers.selectors import policy_for
 
@@ -74,11 +74,11 @@ def answered(parts: Iterable[list[bytes]]) -> Iterator[Answered]:
     """
     desk = Desk({}, stored_reference())
     cores = len(os.sched_getaffinity(0))
-    waiting: deque[tuple[Batch, Future[list[tuple[str, bool]]]]] = deque()
+    waiting: deque[tuple[Sheet, Future[list[tuple[str, bool]]]]] = deque()
 
     def first() -> Answered:
-        batch, worked_out = waiting.popleft()
-        return desk.told(batch, worked_out.result())
+        sheet, worked_out = waiting.popleft()
+        return desk.told(sheet, worked_out.result())
 
     with ExitStack() as stack:
         processes: ProcessPoolExecutor | None = None
@@ -91,8 +91,8 @@ def answered(parts: Iterable[list[bytes]]) -> Iterator[Answered]:
                 continue
             if processes is None:
                 processes = stack.enter_context(_processes(desk, cores))
-            batch = desk.batch(lines)
-            waiting.append((batch, processes.submit(_worked_out, [reply.line for reply in batch.new])))
+            sheet = desk.sheet(lines)
+            waiting.append((sheet, processes.submit(_worked_out, [reply.line for reply in sheet.new])))
             if len(waiting) > cores * WAITING_PARTS:
                 yield first()
         while waiting:
