@@ -313,6 +313,7 @@ def layers_in(policy: PayerPolicy) -> list[list[Any]]:
 
 
 @pytest.mark.both
+@pytest.mark.django_db(transaction=True)  # in one transaction PostgreSQL could clear away no row that was written anew
 @pytest.mark.proves("R14")
 def test_a_past_claim_never_changes(
     visited: Callable[..., Encounter], medicare: Payer, admin_user: User, prove: Prove
