@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import Any
 
@@ -130,8 +131,26 @@ class ActivateApp(CountsOnce, ActivateTOTPForm):
 # Passkeys -------------------------------------------------------------------------------------------------------------
 
 
+class AnyJson(json.JSONDecoder):
+    """Numbers of thousands of digits, and a list in a list without end, are as little JSON as half a bracket."""
+
+    def decode(self, text: str, *rest: Any) -> Any:
+        try:
+            return super().decode(text, *rest)
+        except json.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as problem:
+            raise json.JSONDecodeError(str(problem), text, 0) from None
+
+
+def credential_field() -> forms.JSONField:
+    return forms.JSONField(widget=forms.HiddenInput, decoder=AnyJson, error_messages={"invalid": PASSKEY_FAILED})
+
+
 class AnyAnswer(Form):
     """Whatever a browser sends in place of a passkey's answer is refused in words."""
+
+    credential = credential_field()
 
     def clean_credential(self) -> Any:
         try:
@@ -158,6 +177,8 @@ class SignInWithPasskey(AnyAnswer, LoginWebAuthnForm):
 
 class AddPasskey(AddWebAuthnForm):
     """Always one that can sign in by itself, so that the device asks for a finger, a face or a PIN of its own."""
+
+    credential = credential_field()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import uuid
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfoNotFoundError
 
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.utils.crypto import salted_hmac
 
 from infusion import audit
 from infusion.access import roles_of
+from infusion.services.clock import zone_named
 from infusion.services.facts import DEPARTMENTS
 from payers.policy import SETTINGS
 
 SEXES = (("F", "Female"), ("M", "Male"), ("U", "Unknown"))
+
+
+def a_time_zone(name: str) -> None:
+    """Nothing of a clinic could be shown under a name that is none."""
+    try:
+        zone_named(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValidationError(f"Time zone: {name} is not one such as America/New_York.") from None
 
 
 class Address(models.Model):
@@ -38,7 +49,7 @@ class Clinic(Address):
     """
 
     name = models.CharField(max_length=120, unique=True)
-    time_zone = models.CharField(max_length=64, default="America/New_York")
+    time_zone = models.CharField(max_length=64, default="America/New_York", validators=[a_time_zone])
     place_of_service = models.CharField(max_length=2, default="11")
     setting = models.CharField(max_length=32, choices=tuple(SETTINGS.items()), default="office")
     drug = models.CharField(max_length=10, blank=True)

@@ -73,6 +73,15 @@ def test_a_clinic_is_added_and_changed_with_an_audit_row_each(client: Client, ro
     assert found == [("clinic.add", clinic.pk, "Lakeside"), ("clinic.save", clinic.pk, "Lakeside North")]
 
 
+@pytest.mark.parametrize("zone", ["office", "localtime", "../../etc/passwd", "25:00", "America/Nowhere", "x\x00"])
+def test_a_clinic_has_a_time_zone_that_there_is(client: Client, root: User, clinic: Clinic, zone: str) -> None:
+    form = {"name": "Lakeside", "time_zone": zone, "place_of_service": "11", "setting": "office"}
+    reply = client.post(f"/admin/infusion/clinic/{clinic.pk}/change/", form)
+    assert reply.status_code == 200
+    assert reply.context["errors"]
+    assert Clinic.objects.get().time_zone == "America/New_York"
+
+
 def test_nobody_is_removed_and_no_role_changed(client: Client, root: User, nurse: User, clinic: Clinic) -> None:
     role = Group.objects.get(name="nurse")
     for address in (

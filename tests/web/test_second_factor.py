@@ -15,6 +15,7 @@ from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.core.cache import cache
 from django.test import Client
+from django.urls import reverse
 from pytest_django import Settings
 
 from infusion.audit import AuditEvent
@@ -377,3 +378,15 @@ def test_whose_second_factor_an_admin_cannot_reset(
     assert Authenticator.objects.count() == 3
     client.force_login(root)
     assert reset(client, other_nurse).status_code == 302
+
+
+@pytest.mark.parametrize("answer", ["9" * 5_000, '{"id": ' + "9" * 5_000 + "}", "[" * 100_000, "{", "null"])
+@pytest.mark.parametrize("page", ["mfa_login_webauthn", "mfa_add_webauthn"])
+def test_what_is_no_answer_of_a_passkey_is_refused_in_words(
+    client: Client, nurse: User, password: str, page: str, answer: str
+) -> None:
+    if page == "mfa_add_webauthn":
+        client.post(reverse("account_login"), {"login": "nurse", "password": password})
+    reply = client.post(reverse(page), {"credential": answer, "name": "Mine"}, follow=True)
+    assert reply.status_code == 200
+    assert not Authenticator.objects.exists()
