@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import re
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -15,6 +16,7 @@ from unittest.mock import patch
 import pytest
 from django.core import mail
 from django.http import HttpRequest
+from django.template import smartif
 from django.template.base import Node
 from django.test import Client
 from django.urls import reverse
@@ -135,18 +137,24 @@ def test_a_page_without_its_number_is_seen(
     assert len(wrong) == count > 10
 
 
+def within_a_condition() -> bool:
+    """Whether a field is drawn to answer an {% if %}, as in Django's own admin: what breaks there is false to it."""
+    return any(frame.f_code.co_filename == smartif.__file__ for frame, _ in traceback.walk_stack(None))
+
+
 class BreaksAtANode:
     """Breaks where the template's node of a number is drawn: a tag, a variable, a part that is included."""
 
     def __init__(self, number: int) -> None:
-        self.number, self.seen, self.draw = number, 0, Node.render_annotated
+        self.number, self.seen, self.draw, self.broke = number, 0, Node.render_annotated, False
 
     def __enter__(self) -> BreaksAtANode:
         breaks = self
 
         def draw(node: Node, context: Any) -> Any:
             breaks.seen += 1
-            if breaks.seen == breaks.number:
+            if breaks.seen == breaks.number and not within_a_condition():
+                breaks.broke = True
                 raise Surprise(MARK)
             return breaks.draw(node, context)
 
@@ -176,8 +184,8 @@ def test_every_template_tag_that_breaks_shows_a_number(
             log()
             with BreaksAtANode(number) as broke:
                 reply = client.get(address)
-            if broke.seen < number:
-                continue  # the page is shorter the second time, as after its first message
+            if not broke.broke:
+                continue  # within a condition, or the page is shorter the second time, as after its first message
             count += 1
             why = shortfall(reply, log())
             wrong += [f"{route.name}, node {number}: {why}"] if why else []
