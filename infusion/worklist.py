@@ -50,6 +50,8 @@ NEWEST_FIRST = (TODAY, APPROVED, ALL)
 FILM_LENGTH = 5
 # Further than this nobody needs a number, and none of the many that were approved over the years is counted for one.
 MOST_COUNTED = 1_000
+# Nor does anyone walk further than this from one encounter to the next.
+MOST_PLACED = 10_000
 
 # What a column may be sorted by. Nothing else ever reaches the ORDER BY.
 SORTS: Mapping[str, tuple[str, ...]] = {
@@ -218,13 +220,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an encounter stands in a list: `number` of `total`, None when it is no longer in it."""
+    """Where an encounter stands in a list: `number` of `total`, None when it is no longer in it, or too far along."""
 
     number: int | None
     total: int
     previous: UUID | None
     next: UUID | None
     film: tuple[UUID, ...]
+
+    @property
+    def total_words(self) -> str:
+        return so_many(self.total, MOST_PLACED)
 
 
 class Worklist:
@@ -366,7 +372,9 @@ class Worklist:
         asked = self.condition(listing)
         mine = todays_encounters(self.clinic, self.today) if listing.name == TODAY else self._mine
         with_it = mine.filter(asked | Q(pk=encounter.pk)).order_by(*order_of(listing))
-        rows = list(with_it.values_list("pk", flat=True))
+        rows = list(with_it.values_list("pk", flat=True)[: MOST_PLACED + 1])
+        if len(rows) > MOST_PLACED and encounter.pk not in rows:
+            return Place(None, len(rows), None, None, ())
         inside = mine.filter(asked, pk=encounter.pk).exists()
         here = rows.index(encounter.pk) if encounter.pk in rows else 0
         if not inside and encounter.pk in rows:

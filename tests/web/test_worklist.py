@@ -371,6 +371,15 @@ def test_neighbours_follow_the_filters_and_the_order(make: Make, clinic: Clinic)
     assert (place.number, place.total, place.previous, place.next) == (None, 3, made[1].public_id, made[3].public_id)
 
 
+def test_nobody_walks_further_than_so_many(make: Make, clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [make(f"MRN-{n}") for n in range(5)]
+    monkeypatch.setattr(worklist, "MOST_PLACED", 3)
+    places = [Worklist(clinic, DAY).place(each, WITH_BILLING) for each in made]
+    assert [place.number for place in places] == [1, 2, 3, 4, None]
+    assert {place.total_words for place in places} == {"3+"}
+    assert [places[3].previous, places[3].next, places[4].previous] == [made[2].public_id, None, None]
+
+
 # Many at once ---------------------------------------------------------------------------------------------------------
 
 
