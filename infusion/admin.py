@@ -5,6 +5,7 @@ Each write leaves its audit row in the transaction of the page; nobody is remove
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from allauth.account import views as account
@@ -15,7 +16,7 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import Group
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -84,6 +85,18 @@ class Audited(admin.ModelAdmin):
         return False
 
 
+class RolesField(forms.ModelMultipleChoiceField):
+    """A number that no row can have is no choice; databases would call it an error of ours."""
+
+    def clean(self, value: Any) -> Any:
+        for each in value if isinstance(value, list | tuple) else ():
+            if not re.fullmatch(r"[0-9]{1,9}", str(each)):
+                raise ValidationError(
+                    self.error_messages["invalid_choice"], "invalid_choice", {"value": str(each)[:20]}
+                )
+        return super().clean(value)
+
+
 @admin.register(User, site=people)
 class Persons(Audited, UserAdmin):
     subject = "user"
@@ -107,6 +120,9 @@ class Persons(Audited, UserAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Programs stand on a page of their own; nobody signs in as one."""
         return super().get_queryset(request).filter(program=None)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_manytomany(db_field, request, form_class=RolesField, **kwargs)
 
     def document_of(self, row: User) -> dict[str, Any]:
         return {**super().document_of(row), "groups": sorted(row.groups.values_list("name", flat=True))}

@@ -101,7 +101,10 @@ def begin(kind: str, subject: object, total: int, by: User) -> Job:
         with transaction.atomic():
             job.save()
     except IntegrityError:
-        return Job.objects.exclude(state=State.DONE).get(kind=kind, subject=str(subject), clinic=by.clinic)
+        open_already = Job.objects.exclude(state=State.DONE).filter(kind=kind, subject=str(subject), clinic=by.clinic)
+        if (there := open_already.first()) is None:
+            raise
+        return there
     _queue(job)
     _tell("job.begin", by, job)
     return job

@@ -73,6 +73,15 @@ def test_a_clinic_is_added_and_changed_with_an_audit_row_each(client: Client, ro
     assert found == [("clinic.add", clinic.pk, "Lakeside"), ("clinic.save", clinic.pk, "Lakeside North")]
 
 
+@pytest.mark.parametrize("role", [str(2**63), "9" * 5_000, "-1", "x", "\x00"])
+def test_a_role_that_there_cannot_be_is_no_choice(client: Client, root: User, role: str) -> None:
+    form = {"username": "kim", "usable_password": "false", "groups": [role]}
+    reply = client.post("/admin/infusion/user/add/", form)
+    assert reply.status_code == 200
+    assert "groups" in reply.context["adminform"].form.errors
+    assert not User.objects.filter(username="kim").exists()
+
+
 @pytest.mark.parametrize("zone", ["office", "localtime", "../../etc/passwd", "25:00", "America/Nowhere", "x\x00"])
 def test_a_clinic_has_a_time_zone_that_there_is(client: Client, root: User, clinic: Clinic, zone: str) -> None:
     form = {"name": "Lakeside", "time_zone": zone, "place_of_service": "11", "setting": "office"}
