@@ -182,9 +182,9 @@ def portion(job: Job) -> int:
     _lock(clinic, part)
     standing = standing_of(clinic, waiting(clinic).filter(pk__in=part))
     ready = [candidate for each in standing if each.ready for candidate in each.candidates]
-    first = batch.claims.count() + 1
-    is_full = first + len(ready) > MOST_CLAIMS + 1
-    claims = [] if is_full else [_leave(batch, position, each) for position, each in enumerate(ready, start=first)]
+    there = batch.claims.count()
+    is_full = there + len(ready) > MOST_CLAIMS
+    claims = [] if is_full else [_leave(batch, position, each) for position, each in enumerate(ready, start=there + 1)]
     if claims:  # filed under the job, so that the record of an encounter says once that it was put in a batch
         audit.record(
             "batch.fill", by=job.begun_by, subject="job", subject_id=job.public_id, clinic_id=clinic.pk, before=None,

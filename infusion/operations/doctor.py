@@ -184,12 +184,12 @@ def jobs_go_on() -> str:
             f"{counted(standing, 'job')} stood still for more than {minutes} minutes.",
             "See that a worker runs (manage.py work), then run manage.py requeue_stalled.",
         )
-    stopped = Job.objects.filter(state=Job.State.FAILED)
+    stopped = list(Job.objects.filter(state=Job.State.FAILED).order_by("pk"))
     if stopped:
-        references = ", ".join(sorted(job.reference for job in stopped[:5]))
+        references = ", ".join(job.reference for job in stopped if job.reference)
         raise Ill(
-            f"{counted(len(stopped), 'job')} stopped ({references}).",
-            "The log says why under that reference; the page of each goes on with it, once that is mended.",
+            f"{counted(len(stopped), 'job')} stopped{f' ({references})' if references else ''}.",
+            "The page of each says why and goes on with it, once that is mended; the log has more under a reference.",
         )
     return "none waits for long, and none has stopped"
 

@@ -12,12 +12,12 @@ from time import perf_counter
 import pytest
 from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from infusion import idle
 from infusion.management.demo_years import Year
 from infusion.models import Clinic, Encounter, Judgement, User
 from payers.models import Payer
+from tests.bench.bench_worklist import queries
 
 FEW, LATELY, MANY, TURNS = 1_000, 10_000, 1_000_000, 30
 MOST_TIMES = 1.5
@@ -62,12 +62,6 @@ def seconds(client: Client, address: str) -> float:
     began = perf_counter()
     assert client.get(address).status_code == 200
     return perf_counter() - began
-
-
-def queries(client: Client, address: str) -> int:
-    with CaptureQueriesContext(connection) as captured:
-        client.get(address)
-    return len(captured)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="a million encounters are kept on PostgreSQL")

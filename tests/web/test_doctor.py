@@ -164,7 +164,9 @@ def test_a_job_that_stopped_is_told_by_its_reference(site: Path) -> None:
     a_job(Job.State.DONE, timedelta(days=1))
     assert ill() == {}
     a_job(Job.State.FAILED, timedelta(seconds=1))
-    assert ill()["Jobs"].startswith("1 job stopped (B7K2-M9QX). The log says why")
+    assert ill()["Jobs"].startswith("1 job stopped (B7K2-M9QX). The page of each says why")
+    Job.objects.update(reference="")  # refused in words, of which the log has nothing more
+    assert ill()["Jobs"].startswith("1 job stopped. The page of each says why")
 
 
 def test_no_backup_at_all_is_told(site: Path) -> None:
