@@ -15,7 +15,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
-from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from infusion.approved import Approved, approved_content
 from infusion.claim_review import claim_findings_of_many
@@ -38,7 +38,7 @@ from infusion.exchange.claim import (
     parse_claim,
 )
 from infusion.exchange.formats import FORMATS, Format
-from infusion.models import Approval, Batch, BatchClaim, Clinic, Coverage, Encounter, Fee, Patient, Provider
+from infusion.models import Approval, Batch, BatchClaim, BatchFile, Clinic, Coverage, Encounter, Fee, Patient, Provider
 from infusion.money import charges_for_many
 from infusion.reference_now import current_reference
 from infusion.selectors import Review, encounters_of
@@ -450,8 +450,10 @@ def label_of(line: ServiceLine, on: date) -> str:
 
 
 def batches_of(clinic: Clinic) -> QuerySet[Batch]:
-    """The clinic's batches, newest first."""
-    return Batch.objects.filter(clinic=clinic).select_related("made_by").prefetch_related("claims", "files")
+    """The clinic's batches, newest first, with what a list says of them and nothing of what is in them."""
+    formats = Prefetch("files", BatchFile.objects.only("batch", "format"))
+    mine = Batch.objects.filter(clinic=clinic).annotate(claim_count=Count("claims"))
+    return mine.select_related("made_by").prefetch_related(formats).order_by("-number")
 
 
 def claims_of(batch: Batch) -> list[tuple[BatchClaim, Claim]]:

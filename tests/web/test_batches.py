@@ -677,6 +677,18 @@ def test_a_large_batch_is_made_behind_the_page(
     assert "still being made" not in client.get(reverse("batches")).content.decode()
 
 
+def test_batches_are_listed_newest_first_without_what_is_in_them(site: Site) -> None:
+    made = [site.batch(site.approved(f"MRN-{number}")) for number in range(3)]
+    write_file(by=site.biller, batch=made[1], format="csv")
+    client = client_of(site.biller)
+    with CaptureQueriesContext(connection) as captured:
+        page = client.get(reverse("batches"))
+    assert [(each.number, each.claim_count) for each in page.context["made"]] == [(3, 1), (2, 1), (1, 1)]
+    assert "1 claim, written as csv" in page.content.decode()
+    read = " ".join(each["sql"] for each in captured if "infusion_batch" in each["sql"])
+    assert '."content"' not in read
+
+
 def test_credits_are_shown_as_such_and_numbers_are_recorded(site: Site) -> None:
     client, encounter = client_of(site.biller), site.approved()
     first = site.batch(encounter)
