@@ -43,10 +43,10 @@ test-postgres: setup chromium
 
 # R01-R60 at full size, on SQLite and then on PostgreSQL where a row is about both, written to docs/proof.md.
 # What measures how long people wait runs alone. It ends with what took how long; a row that is short or missing fails.
+# Hours: a run that was cut short goes on where it was, with what var/proof keeps, and a complete one begins anew.
 PROVE := $(BIN)/pytest -o python_files='prove_*.py test_*.py'
 prove: export INFUSION_PROVE ?= 1
 prove: setup chromium
-	@rm -rf var/proof
 	@$(PROVE) -n 2 --dist loadfile -m 'not alone' --proof=var/proof/1.json tests/prove $$($(BIN)/python -m tests.prove.table suite) || true
 	@$(PROVE) -n 0 -m alone --proof=var/proof/2.json tests/prove || true
 	@.ci/with-postgres $(PROVE) -n 0 -m both --proof=var/proof/3.json tests/prove || true

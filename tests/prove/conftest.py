@@ -5,15 +5,27 @@ The same tests run in the ordinary suite at a small size, and under `make prove`
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from tests.prove.table import REQUIREMENTS, Row, keep, plain_table, share, suite_rows, time_table
+from tests.prove.table import (
+    REQUIREMENTS,
+    Row,
+    Told,
+    keep,
+    kept,
+    plain_table,
+    rows_of,
+    seconds_of,
+    share,
+    this_commit,
+    time_table,
+)  # fmt: skip
 from tests.web.conftest import (
     House,
     alarm,
@@ -44,13 +56,24 @@ Prove = Callable[..., None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--proof", default="", help="write down there what was measured, for docs/proof.md")
+    parser.addoption(
+        "--proof", default="", help="write down there what was measured, for docs/proof.md, and leave out what passed"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "proves(requirement): which row of the table a test fills")
     if share() and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Gather(config), "gather proofs")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what has passed before. A worker is told by the process that started it, since the file grows."""
+    gather = config.pluginmanager.get_plugin("gather proofs")
+    passed = set(gather.passed if gather else getattr(config, "workerinput", {}).get("passed", ()))
+    if left_out := [item for item in items if item.nodeid in passed]:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.nodeid not in passed]
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -65,36 +88,38 @@ class Gather:
     """Reads the figures out of the tests' reports, which reach the process that prints them from every worker."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.path = config.getoption("--proof", "")
-        self.measured: list[Row] = []
-        self.outcomes: dict[str, dict[str, bool]] = defaultdict(dict)
-        self.seconds: Counter[str] = Counter()
+        written = config.getoption("--proof", "")
+        self.path = Path(written) if written else None
+        before = kept(self.path) if self.path else {}
+        self.run = {test: told for test, told in before.items() if told.passed}
+        self.passed = list(self.run)
+        self.commit = this_commit()
 
-    @property
-    def rows(self) -> list[Row]:
-        told = {file: list(tests.values()) for file, tests in self.outcomes.items()}
-        return self.measured + suite_rows(told)
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["passed"] = self.passed
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        self.seconds[", ".join(getattr(report, "proves", [])) or report.nodeid.partition("::")[0]] += report.duration
         if report.skipped:
             return
+        proves = getattr(report, "proves", [])
+        told = self.run.setdefault(report.nodeid, Told(proves, True, 0, self.commit, []))
+        rows = list(told.rows)
         if report.when == "teardown":
-            self.measured.extend(Row(*value) for name, value in report.user_properties if name == "proof")
-        file = report.nodeid.partition("::")[0]
-        self.outcomes[file][report.nodeid] = self.outcomes[file].get(report.nodeid, True) and not report.failed
-        if report.failed and report.when != "teardown":
+            rows += [Row(*value) for name, value in report.user_properties if name == "proof"]
+        elif report.failed:
             words = str(report.longrepr).strip().splitlines()
             why = next((line[2:].strip() for line in words if line.startswith("E ")), words[-1] if words else "")
-            for requirement in getattr(report, "proves", []):
-                self.measured.append(Row(requirement, "", STOPPED + why[:160], False, "", report.proved_on))
+            rows += [Row(each, "", STOPPED + why[:160], False, "", report.proved_on) for each in proves]
+        passed = told.passed and not report.failed
+        self.run[report.nodeid] = replace(told, passed=passed, seconds=told.seconds + report.duration, rows=rows)
         if self.path and report.when == "teardown":
-            keep(Path(self.path), self.rows, self.seconds)  # a run that is cut short leaves what it measured
+            keep(self.path, self.run)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         terminalreporter.section("Proved")
-        terminalreporter.write_line(plain_table(self.rows))
-        terminalreporter.write_line(time_table(self.seconds))
+        terminalreporter.write_line(plain_table(rows_of(self.run)))
+        terminalreporter.write_line(time_table(seconds_of(self.run)))
 
 
 @pytest.fixture

@@ -2,16 +2,20 @@
 
 python -m tests.prove.table suite              # the test files that hold a row by themselves, for the command line
 python -m tests.prove.table docs/proof.md FILE...   # docs/proof.md out of what the runs wrote down
+
+Each run writes down every test as it ends, with the commit that it ran at. A test that has passed there is not run
+again, so that hours of work are not lost with a run that is cut short; what is complete begins from the start.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -125,6 +129,20 @@ class Row:
     engine: str = "sqlite"
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one test left: which rows it was for, how long it took, and at which commit."""
+
+    proves: list[str]
+    passed: bool
+    seconds: float
+    commit: str
+    rows: list[Row]
+
+
+Run = dict[str, Told]
+
+
 def share() -> float:
     """How much of the full figures this run is for: INFUSION_PROVE=1 is all, 0.1 a tenth, unset the quick form."""
     return float(os.environ.get("INFUSION_PROVE") or 0)
@@ -198,7 +216,7 @@ def plain_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def document(rows: Sequence[Row], day: str) -> str:
+def document(rows: Sequence[Row], day: str, commits: Mapping[str, int]) -> str:
     """docs/proof.md."""
     lines = complete(rows)
     short = sum(line.state == SHORT for line in lines)
@@ -206,8 +224,8 @@ def document(rows: Sequence[Row], day: str) -> str:
         [
             "# What is proved",
             "",
-            f"Written by `make prove` on {day}: each figure below was measured in that run, on SQLite and, where it "
-            "says so, on PostgreSQL. `make prove` fails as long as a row is short or missing. "
+            f"Written by `make prove` on {day}: each figure below was measured at {versions(commits)}, on SQLite and, "
+            "where it says so, on PostgreSQL. `make prove` fails as long as a row is short or missing. "
             + (f"{short} of {len(lines)} rows fall short." if short else "No row falls short."),
             "",
             "Each measurement has a control that removes the safeguard and then has to fail.",
@@ -226,22 +244,59 @@ def document(rows: Sequence[Row], day: str) -> str:
     )
 
 
+def versions(commits: Mapping[str, int]) -> str:
+    """The versions of the code that were measured, with the number of tests where there is more than one."""
+    if len(commits) == 1:
+        return f"commit {next(iter(commits))}"
+    return (
+        " and ".join(f"commit {commit} ({tests} test{'s' * (tests != 1)})" for commit, tests in commits.items())
+        or "no commit"
+    )
+
+
 def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def keep(path: Path, rows: Sequence[Row], seconds: Mapping[str, float]) -> None:
+def keep(path: Path, run: Run) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = {"rows": [astuple(row) for row in rows], "seconds": dict(seconds)}
-    path.write_text(json.dumps(found), encoding="utf-8")
+    written = path.with_suffix(".new")
+    written.write_text(json.dumps({test: asdict(told) for test, told in run.items()}), encoding="utf-8")
+    written.replace(path)
 
 
-def kept(path: Path) -> tuple[list[Row], Counter[str]]:
-    """What a run measured, and how many seconds went into what."""
+def kept(path: Path) -> Run:
+    """What a run measured, by test."""
     if not path.exists():
-        return [], Counter()
+        return {}
     found = json.loads(path.read_text(encoding="utf-8"))
-    return [Row(*each) for each in found["rows"]], Counter(found["seconds"])
+    return {test: Told(**{**told, "rows": [Row(**row) for row in told["rows"]]}) for test, told in found.items()}
+
+
+def this_commit() -> str:
+    """Which version of the code is measured: the page that the proofs write does not count as a change."""
+    head, changes = (
+        subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
+        for words in (("rev-parse", "--short=7", "HEAD"), ("status", "--porcelain", "--", ":!docs/proof.md"))
+    )
+    return f"{head} with changes" if changes else head
+
+
+def rows_of(run: Run) -> list[Row]:
+    """What the tests of a run handed over, and a row for each file of the ordinary suite that holds one."""
+    outcomes: dict[str, list[bool]] = {}
+    for test, told in run.items():
+        outcomes.setdefault(test.partition("::")[0], []).append(told.passed)
+    return [row for told in run.values() for row in told.rows] + suite_rows(outcomes)
+
+
+def seconds_of(*runs: Run) -> dict[str, float]:
+    """How long each row took, or each file of tests where it holds no row."""
+    found: dict[str, float] = defaultdict(float)
+    for run in runs:
+        for test, told in run.items():
+            found[", ".join(told.proves) or test.partition("::")[0]] += told.seconds
+    return found
 
 
 def time_table(seconds: Mapping[str, float]) -> str:
@@ -256,13 +311,18 @@ def main(arguments: list[str]) -> int:
         return 0
     page, *files = map(Path, arguments)
     runs = [kept(file) for file in files]
-    rows = [row for found, _ in runs for row in found]
-    page.write_text(document(rows, f"{datetime.now().astimezone():%B %-d, %Y}"), encoding="utf-8")
+    rows = [row for run in runs for row in rows_of(run)]
+    commits = Counter(told.commit for run in runs for told in run.values())
+    page.write_text(document(rows, f"{datetime.now().astimezone():%B %-d, %Y}", commits), encoding="utf-8")
     for line in complete(rows):
         if line.state == SHORT:
             sys.stdout.write(f"{line.requirement} is short: {REQUIREMENTS[line.requirement]}: {line.measured}\n")
-    sys.stdout.write(time_table(sum((seconds for _, seconds in runs), Counter())) + "\n")
-    return 0 if passes(rows) else 1
+    sys.stdout.write(time_table(seconds_of(*runs)) + "\n")
+    if not passes(rows):
+        return 1
+    for file in files:
+        file.unlink(missing_ok=True)  # the next run begins from the start
+    return 0
 
 
 if __name__ == "__main__":

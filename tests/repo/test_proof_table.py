@@ -6,13 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.prove.table import BOTH, REQUIREMENTS, SUITE, Row, complete, document, keep, main, passes, suite_rows
+from tests.prove.table import (
+    BOTH,
+    REQUIREMENTS,
+    SUITE,
+    Row,
+    Told,
+    complete,
+    document,
+    keep,
+    kept,
+    main,
+    passes,
+    suite_rows,
+)
 
 ALL_OK = [
     Row(name, "0 lost", "0 lost", True, "", engine)
     for name in REQUIREMENTS
     for engine in (("sqlite", "postgresql") if name in BOTH else ("sqlite",))
 ]
+
+
+AT = {"abc1234": 60}
 
 
 def state(rows: list[Row], requirement: str) -> str:
@@ -22,13 +38,13 @@ def state(rows: list[Row], requirement: str) -> str:
 def test_a_table_whose_rows_all_reach_their_figure_passes() -> None:
     assert len(REQUIREMENTS) == 60
     assert passes(ALL_OK)
-    assert "**short**" not in document(ALL_OK, "March 10, 2026")
+    assert "**short**" not in document(ALL_OK, "March 10, 2026", AT)
 
 
 def test_a_short_part_makes_its_row_short_and_the_table_names_it() -> None:
     rows = [*ALL_OK, Row("R20", "at most 1 s", "3 s", False)]
     assert not passes(rows)
-    assert "| at most 1 s" in (page := document(rows, "March 10, 2026")) or "; at most 1 s" in page
+    assert "| at most 1 s" in (page := document(rows, "March 10, 2026", AT)) or "; at most 1 s" in page
     assert "1 of 60 rows fall short" in page
 
 
@@ -42,14 +58,14 @@ def test_a_missing_row_is_short_and_stays_in_the_table() -> None:
 def test_a_row_of_both_databases_is_short_with_one() -> None:
     rows = [row for row in ALL_OK if (row.requirement, row.engine) != ("R01", "postgresql")]
     assert state(rows, "R01") == "short"
-    assert "not measured on PostgreSQL" in document(rows, "March 10, 2026")
+    assert "not measured on PostgreSQL" in document(rows, "March 10, 2026", AT)
 
 
 def test_a_row_that_one_machine_cannot_measure_says_why() -> None:
     rows = [*ALL_OK, Row("R58", "", "the settings", True, "no certificate here")]
     assert passes(rows)
     assert state(rows, "R58") == "not here"
-    assert "no certificate here" in document(rows, "March 10, 2026")
+    assert "no certificate here" in document(rows, "March 10, 2026", AT)
 
 
 def test_a_failing_test_of_the_suite_makes_its_row_short() -> None:
@@ -63,10 +79,25 @@ def test_the_files_that_hold_a_row_exist() -> None:
     assert [file for files in SUITE.values() for file in files if not (root / file).exists()] == []
 
 
+def told(seconds: float, *rows: Row, commit: str = "abc1234") -> Told:
+    return Told([], True, seconds, commit, list(rows))
+
+
 def test_what_took_how_long_is_told_of_all_runs_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, seconds in (("1.json", {"R01": 60.0, "R19": 600.0}), ("2.json", {"R01": 90.0})):
-        keep(tmp_path / name, ALL_OK, seconds)
+    keep(tmp_path / "1.json", {"a.py::one": told(60, *ALL_OK), "a.py::two": told(600), "b.py::one": told(90)})
+    keep(tmp_path / "2.json", {"b.py::one": told(20, commit="def5678")})
     assert main([str(tmp_path / name) for name in ("page.md", "1.json", "2.json", "3.json")]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert [line.split() for line in told[1:3]] == [["600", "s", "R19"], ["150", "s", "R01"]]
-    assert told[3].startswith("     750 s")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[1:3]] == [["660", "s", "a.py"], ["110", "s", "b.py"]]
+    assert lines[3].startswith("     770 s")
+    assert "at commit abc1234 (3 tests) and commit def5678 (1 test)" in (tmp_path / "page.md").read_text()
+
+
+def test_a_run_that_falls_short_is_kept_to_go_on_with_and_a_complete_one_is_not(tmp_path: Path) -> None:
+    page, run = tmp_path / "page.md", tmp_path / "1.json"
+    keep(run, {"a.py::one": told(60, *ALL_OK[1:])})
+    assert main([str(page), str(run)]) == 1
+    assert kept(run)["a.py::one"].rows == ALL_OK[1:]
+    keep(run, {"a.py::one": told(60, *ALL_OK)})
+    assert main([str(page), str(run)]) == 0
+    assert kept(run) == {}
