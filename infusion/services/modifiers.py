@@ -7,7 +7,7 @@ they were set.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 from infusion.services.facts import Encounter
@@ -52,7 +52,7 @@ class ModifierRules:
 
     def _with(self, line: ServiceLine, added: Sequence[Added]) -> ServiceLine:
         modifiers = in_order([*line.modifiers, *(code for code, _ in added)], self.reference.modifiers)
-        return replace(line, modifiers=modifiers, because=(*line.because, *(why for _, why in added)))
+        return line._replace(modifiers=modifiers, because=(*line.because, *(why for _, why in added)))
 
     def _add(self, code: str, reading: Reading, text: str) -> list[Added]:
         row = self.reference.modifiers[code]

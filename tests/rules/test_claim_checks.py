@@ -60,7 +60,7 @@ def checked(
     document, policy = document or sarah(), policy or national_baseline()
     statement = read(document, policy)
     if lines is not None:
-        statement = replace(statement, lines=tuple(lines))
+        statement = statement._replace(lines=tuple(lines))
     place = {"office": "11", "home": "12", HOSPITAL: "22"}[document["setting"]]
     return check_claim(
         parse_encounter(document, ZONE).encounter,
@@ -82,7 +82,7 @@ def lines_of(document: Document | None = None, policy: PayerPolicy | None = None
 
 def drug_line(**more: Any) -> ServiceLine:
     [line] = [each for each in lines_of() if each.kind == "drug"]
-    return replace(line, **more)
+    return line._replace(**more)
 
 
 def on_file(**more: Any) -> Authorization:
@@ -189,7 +189,7 @@ def of_table(code: str) -> Finding:
 
 def approved_long_ago(document: Document) -> tuple[Finding, ...]:
     """Checked against lines whose own findings know nothing of the diagnosis."""
-    statement = replace(read(sarah()), findings=())
+    statement = read(sarah())._replace(findings=())
     return check_claim(
         parse_encounter(document, ZONE).encounter, statement, DAY, national_baseline().on(DAY, "office"),
         shipped_reference(), ClaimContext(place_of_service="11"),
@@ -264,7 +264,7 @@ def test_a_facility_is_told_of_before_there_is_any_line() -> None:
 ])  # fmt: skip
 def test_a_diagnosis_is_in_force_on_the_day(day: str, code: str, wrong: bool) -> None:
     document = on(day, infused("J2350", 0, 60), diagnoses=[code])
-    told = replace(read(document), findings=())
+    told = read(document)._replace(findings=())
     found = check_claim(
         parse_encounter(document, ZONE).encounter, told, date.fromisoformat(day),
         national_baseline().on(date.fromisoformat(day), "office"), shipped_reference(),
@@ -445,7 +445,7 @@ def test_a_unit_of_ten_milligrams_is_no_vial_either(units: int, wrong: bool) -> 
         discards=[{"amount": "95", "reason": "vial_remainder"}],
     )  # fmt: skip
     document = encounter(dose, diagnoses=["K50.90"])
-    line = replace(next(each for each in lines_of(document) if each.code == "J1745"), units=units, modifiers=())
+    line = next(each for each in lines_of(document) if each.code == "J1745")._replace(units=units, modifiers=())
     found = [each for each in checked(document, lines=[line]) if each.code == "claim.units_not_by_milligram"]
     assert bool(found) == wrong
 
@@ -503,13 +503,13 @@ def test_an_ndc_is_missed_only_where_the_payer_wants_one() -> None:
 
 def test_an_add_on_keeps_its_parent() -> None:
     first, *_ = lines_of()
-    add_on = replace(first, code="96366")
+    add_on = first._replace(code="96366")
     assert codes(lines=[add_on]) == ["claim.add_on_without_parent"]
     for parent in ("96365", "96367", "96413"):
         family = ["claim.complex_family"] if parent == "96413" else []
         without_parent = ["claim.add_on_without_parent"] if parent == "96367" else []
-        assert codes(lines=[replace(first, code=parent), add_on]) == without_parent + family
-    assert codes(lines=[replace(first, code="S9379")]) == []
+        assert codes(lines=[first._replace(code=parent), add_on]) == without_parent + family
+    assert codes(lines=[first._replace(code="S9379")]) == []
 
 
 @pytest.mark.parametrize(("family", "wrong"), [("complex", False), ("therapeutic", True)])
@@ -523,11 +523,11 @@ def test_complex_codes_stand_where_the_payer_takes_them(family: str, wrong: bool
 def test_of_two_drugs_under_one_complex_line_one_is_enough() -> None:
     policy = PayerPolicy((BASELINE,)).with_inline({"drugs": {"J1745": {"administration_family": "complex"}}})
     document = encounter(infused("J2350", 0, 60), infused("J1745", 60, 120), diagnoses=["G35.A"])
-    line = replace(lines_of(document)[0], code="96413", administrations=("a1", "a2"))
+    line = lines_of(document)[0]._replace(code="96413", administrations=("a1", "a2"))
     assert "claim.complex_family" not in codes(document, policy, lines=[line])
-    alone = [replace(line, administrations=("a1",))]
+    alone = [line._replace(administrations=("a1",))]
     assert "claim.complex_family" in codes(document, policy, lines=alone)
-    assert "claim.complex_family" not in codes(document, policy, lines=[replace(line, administrations=("a9",))])
+    assert "claim.complex_family" not in codes(document, policy, lines=[line._replace(administrations=("a9",))])
 
 
 # The day --------------------------------------------------------------------------------------------------------------
@@ -542,7 +542,7 @@ def test_of_two_drugs_under_one_complex_line_one_is_enough() -> None:
 )  # fmt: skip
 def test_a_second_visit_is_set_apart_as_the_payer_wants(theirs: str, modifiers: tuple[str, ...], wrong: str) -> None:
     first, *rest = lines_of()
-    lines = [replace(first, modifiers=modifiers), *rest]
+    lines = [first._replace(modifiers=modifiers), *rest]
     found = checked(policy=payer(distinct_site_modifier=theirs), lines=lines, others=(FIRST_VISIT,))
     assert [each.code for each in found] == (["claim.second_visit"] if wrong else [])
     assert not wrong or f"begins this one without {wrong}, so Example Mutual denies it" in found[0].message
@@ -579,17 +579,17 @@ def two_sites(**more: Any) -> Document:
 def test_a_modifier_on_either_code_sets_a_pair_apart(modifier: str) -> None:
     first, second, *rest = lines_of()
     edit = (pair("96365", "96366", modifier_allowed=True),)
-    assert codes(lines=[replace(first, modifiers=(modifier,)), second, *rest], pairs=edit) == []
-    assert codes(lines=[first, replace(second, modifiers=(modifier,)), *rest], pairs=edit) == []
-    assert codes(lines=[replace(first, modifiers=("JZ",)), second, *rest], pairs=edit) == [
+    assert codes(lines=[first._replace(modifiers=(modifier,)), second, *rest], pairs=edit) == []
+    assert codes(lines=[first, second._replace(modifiers=(modifier,)), *rest], pairs=edit) == []
+    assert codes(lines=[first._replace(modifiers=("JZ",)), second, *rest], pairs=edit) == [
         "claim.pair_without_modifier"
     ]
     never = (pair("96365", "96366"),)
-    assert codes(lines=[replace(first, modifiers=(modifier,)), second, *rest], pairs=never) == ["claim.pair_never"]
+    assert codes(lines=[first._replace(modifiers=(modifier,)), second, *rest], pairs=never) == ["claim.pair_never"]
 
 
 def test_a_pair_on_two_accesses_has_a_reason_for_its_modifier() -> None:
-    lines = [replace(line, modifiers=()) for line in lines_of(two_sites())]
+    lines = [line._replace(modifiers=()) for line in lines_of(two_sites())]
     [finding] = checked(two_sites(), lines=lines, pairs=(pair("J2350", "J1745", modifier_allowed=True),))
     assert "Add the modifier where the claim is finished" in finding.message
 
@@ -650,10 +650,10 @@ def test_a_limit_of_a_line_looks_at_the_longest_line() -> None:
 def test_a_loaded_limit_wins_over_the_shipped_one_and_says_so() -> None:
     """The shipped table has 600 for J2350, 8 for 96366 in an office and 24 in a hospital."""
     assert codes(limits={"J2350": limit(600)}) == []
-    nine = [replace(line, units=9) if line.code == "96366" else line for line in lines_of()]
+    nine = [line._replace(units=9) if line.code == "96366" else line for line in lines_of()]
     assert codes(lines=nine, limits={"96366": limit(9)}) == ["claim.units_within_limit"]
     assert codes(sarah(setting=HOSPITAL), lines=nine, limits={"96366": limit(9)}) == []
-    unknown = [replace(lines_of()[0], code="S9379", units=9)]
+    unknown = [lines_of()[0]._replace(code="S9379", units=9)]
     assert codes(lines=unknown, limits={"S9379": limit(9)}) == []
 
 
@@ -699,7 +699,7 @@ def test_beside_a_supplied_drug_the_others_are_charged_as_ever() -> None:
     nominal = payer(supplied_drug_line="nominal_charge")
     assert codes(document, trial_number="01234567") == []
     assert codes(document, nominal, trial_number="01234567") == []
-    lines = [replace(line, charge=Decimal("0.02")) if line.charge else line for line in lines_of(document, nominal)]
+    lines = [line._replace(charge=Decimal("0.02")) if line.charge else line for line in lines_of(document, nominal)]
     found = checked(document, nominal, lines=lines, trial_number="01234567")
     assert [each.code for each in found] == ["claim.trial_drug_charged"]
     assert "Record ocrelizumab as supplied" in found[0].message

@@ -1,7 +1,6 @@
 """What is worked out once and kept, or not at all until it is read: nothing of it may show."""
 
 import random
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -165,7 +164,7 @@ def test_a_reason_made_when_it_is_read_is_the_same_as_one_that_was_written_down(
     assert len({written, made}) == 1
     assert written != Because("rule", partial("{} minutes".format, 32), "source")
     reading = Reading(NAME, "", 31, DATED.layers[0])
-    assert written != replace(written, reading=reading)
+    assert written != written._replace(reading=reading)
     assert written != ("rule", "31 minutes", "source", None)
 
 

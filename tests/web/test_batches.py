@@ -319,8 +319,8 @@ def test_a_line_of_another_day_waits(site: Site, monkeypatch: pytest.MonkeyPatch
     def of_a_night(approval: Approval) -> Approved:
         content = read(approval)
         first, *others = content.statement.lines
-        lines = (replace(first, date_of_service=date(2026, 3, 11)), *others)
-        return Approved(content.facts, replace(content.statement, lines=lines))
+        lines = (first._replace(date_of_service=date(2026, 3, 11)), *others)
+        return Approved(content.facts, content.statement._replace(lines=lines))
 
     monkeypatch.setattr(batches, "approved_content", of_a_night)
     assert site.lacks() == [

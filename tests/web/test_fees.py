@@ -6,7 +6,6 @@ import csv
 import io
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -409,8 +408,7 @@ def test_the_date_of_service_decides(house: House, clinic: Clinic) -> None:
     statement = review_of(house.draft).statement
     found = []
     for day in (date(2025, 12, 31), date(2026, 1, 1), date(2026, 3, 9), date(2026, 3, 10)):
-        object.__setattr__(statement, "date_of_service", day)
-        found.append(expected_of(house.draft, statement).total)
+        found.append(expected_of(house.draft, statement._replace(date_of_service=day)).total)
     # 600 units at 59 and at 61; before the first day there is none, which is not nothing.
     assert found == [None, Decimal(35400), Decimal(35400), Decimal(36600)]
 
@@ -421,9 +419,9 @@ def test_a_line_of_another_day_is_paid_by_that_day(house: House) -> None:
     load_fees(by=None, clinic=house.clinic, fees=new_fees(payer, date(2026, 3, 11), J2350="61", **{"96366": "25"}))
     statement = review_of(house.draft).statement
     lines = tuple(
-        replace(line, date_of_service=date(2026, 3, 11)) if line.code == "96366" else line for line in statement.lines
+        line._replace(date_of_service=date(2026, 3, 11)) if line.code == "96366" else line for line in statement.lines
     )
-    amounts = {each.line.code: each.amount for each in expected_of(house.draft, replace(statement, lines=lines)).lines}
+    amounts = {each.line.code: each.amount for each in expected_of(house.draft, statement._replace(lines=lines)).lines}
     # The hour past midnight at the new rate; the drug, dated by the encounter, at the old one: 600 x 60.
     assert amounts == {"96365": None, "96366": Decimal(25), "J2350": Decimal(36000)}
 

@@ -423,7 +423,7 @@ def test_an_approval_is_shown_as_it_was_stored(
 def lines_of(content: Any) -> list[Any]:
     """Lines with their reasons as values that can be compared: a layer is only equal to itself."""
     return [
-        (replace(line, because=()), [(why.rule, why.text, why.source, reading_of(why)) for why in line.because])
+        (line._replace(because=()), [(why.rule, why.text, why.source, reading_of(why)) for why in line.because])
         for line in content.statement.lines
     ]
 
