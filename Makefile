@@ -1,11 +1,11 @@
-# make setup | run | test | test-postgres | prove | bench | ux | screenshots | coverage | lint | format | lock | sbom
+# make setup | run | test | test-postgres | prove | bench | compiled | ux | screenshots | coverage | lint | format | lock | sbom
 # make audit-packages | clean
 # Everything made lies in .venv/ and in the ignored var/.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: setup run test test-postgres prove bench ux screenshots coverage lint format lock sbom audit-packages clean chromium
+.PHONY: setup run test test-postgres prove bench compiled ux screenshots coverage lint format lock sbom audit-packages clean chromium
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -52,13 +52,25 @@ prove: setup chromium
 	@.ci/with-postgres $(PROVE) -n 0 -m both --proof=var/proof/3.json tests/prove || true
 	@$(BIN)/python -m tests.prove.table docs/proof.md var/proof/1.json var/proof/2.json var/proof/3.json
 
-# The engine beside others, over a million lines and on a cluster of this machine, a forecast and a list of 10,000
-# encounters, a day of billing worked on such a list by keyboard, and a list of a million on PostgreSQL.
-bench: setup chromium
+# The engine beside others, as machine code and as Python, over a million lines and on a cluster of this machine, a
+# forecast and a list of 10,000 encounters, a day of billing worked on such a list by keyboard, and a list of a million on
+# PostgreSQL.
+bench: setup chromium compiled
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-archive.txt
+	@cd var/compiled && ../../$(BIN)/pytest -q $(PYTEST) tests/rules
+	@cd var/compiled && ../../$(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench/bench_engine.py
 	@$(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench
 	@WORKLIST_ENCOUNTERS=10000 $(BIN)/pytest -n 0 -s tests/browser/test_worklist.py -k by_keyboard
 	@.ci/with-postgres $(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench/bench_million.py
+
+# The program with its rules compiled to machine code, as the container image has them, in a copy of its own.
+compiled: setup
+	@command -v cc >/dev/null || .ci/ensure gcc
+	@test -e "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || .ci/ensure python3-dev
+	@rm -rf var/compiled && mkdir -p var/compiled
+	@git ls-files -z infusion payers static templates tests manage.py | xargs -0 cp --parents -t var/compiled
+	@PATH="$(CURDIR)/$(BIN):$$PATH" ops/compile var/compiled
+	@cp pyproject.toml var/compiled
 
 # What using it takes, measured and written to docs/ux.md, what measures how long people wait by itself. A row that is
 # short or missing fails.
@@ -98,6 +110,7 @@ lock: setup
 	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra archive --constraints requirements.txt --output-file requirements-archive.txt
+	$(LOCK) $(UPGRADE) --group compile --constraints requirements-dev.txt --output-file requirements-compile.txt
 
 # What a release is made of, as CycloneDX, with the hashes that it is pinned to.
 sbom: setup
@@ -107,7 +120,7 @@ sbom: setup
 
 # Whether a pinned package has a known weakness. Asks the advisory database of the Python Packaging Authority.
 audit-packages: setup
-	@$(BIN)/pip-audit --disable-pip --no-deps --require-hashes --strict --requirement requirements.txt --requirement requirements-archive.txt
+	@$(BIN)/pip-audit --disable-pip --no-deps --require-hashes --strict --requirement requirements.txt --requirement requirements-archive.txt --requirement requirements-compile.txt
 
 clean:
 	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache

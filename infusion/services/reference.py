@@ -242,7 +242,7 @@ class Reference:
             row
             for rows in self.drugs.values()
             for row in rows
-            if wanted in (row.code.casefold(), row.name.casefold(), *(brand.casefold() for brand in row.brands))
+            if wanted in [name.casefold() for name in (row.code, row.name, *row.brands)]
         ]
         return in_force(hits, on) or (hits[-1] if hits else None)
 

@@ -4,6 +4,9 @@ Measured is `calculate` as the product calls it: wall-clock times and vials in; 
 of the policy that was read out, each time from the start. The sentences of the reasons are made when someone reads
 them, and what that costs is told as well. The policy is the one object that a request or a run keeps, with what it has
 worked out for the drug before; no answer is kept. The others are told minutes and thresholds, and give units alone.
+
+`make bench` runs it twice: here, and in var/compiled, where the rules are machine code as in the container image. Only
+there do the last two goals hold.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from decimal import Decimal
 from statistics import median
 from time import perf_counter
 
+from infusion.services import calculate as rules
 from infusion.services.calculate import calculate, national_baseline, shipped_reference
 from infusion.services.facts import Administration, Discard, Encounter, Vial
 from infusion.services.lines import Statement
@@ -28,7 +32,8 @@ NINE = datetime(2026, 3, 10, 9)
 WORKED_EXAMPLE = Facts(minutes=150, dose=Decimal(600), vial=Decimal(300), vials=2)
 # Calls in a round: about as long for each.
 CALLS = {"plain Decimal": 2_000, "business-rules": 120, "zen-engine": 10, "calculate": 100, "calculate, all read": 60}
-GOALS = {"zen-engine": 3.0, "business-rules": 1.0, "plain Decimal": 1 / 20}
+COMPILED = not rules.__file__.endswith(".py")
+GOALS = {"zen-engine": 3.0} | ({"business-rules": 1.0, "plain Decimal": 1 / 20} if COMPILED else {})
 
 
 def recorded(facts: Facts) -> Encounter:
@@ -94,13 +99,14 @@ def test_an_explained_answer_beside_the_arithmetic_alone() -> None:
         seconds(CALLS[name], call)
     rounds = [{name: seconds(CALLS[name], call) for name, call in calls.items()} for _ in range(ROUNDS)]
     times = {name: median(each[name] for each in rounds) for name in calls}
-    print()  # noqa: T201
+    print("\nThe rules are machine code." if COMPILED else "\nThe rules are Python.")  # noqa: T201
     for name, took in times.items():
         print(f"{name:20} {took * 1e6:8.1f} µs {1 / took:10,.0f} a second")  # noqa: T201
     short = []
-    for name, goal in GOALS.items():
-        ratio = median(each[name] / each["calculate"] for each in rounds)
-        told = f"calculate is {ratio:.3f} times as quick as {name}; at least {goal:.3f} is wanted"
+    for name in ("zen-engine", "business-rules", "plain Decimal"):
+        ratio, goal = median(each[name] / each["calculate"] for each in rounds), GOALS.get(name, 0)
+        wanted = f"at least {goal:.3f} is wanted" if goal else "the goal is for machine code"
+        told = f"calculate is {ratio:.3f} times as quick as {name}; {wanted}"
         print(told)  # noqa: T201
         short += [] if ratio >= goal else [told]
     assert short == []

@@ -6,15 +6,12 @@ import ast
 import json
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -35,9 +32,9 @@ from payers.models import Payer, PolicyOverride
 from payers.policy import PayerPolicy, national_baseline
 from payers.selectors import policy_for
 from tests.prove.conftest import Prove
+from tests.prove.hashes import ROOT, SETTINGS, hash_under
 from tests.prove.table import size
 
-ROOT = Path(__file__).resolve().parents[2]
 PARTS = sorted(each for room in ("infusion", "payers") for each in (ROOT / room).rglob("*.py"))
 # Seconds that pass, shares of a bar and places on paper: nothing that is billed.
 NOT_BILLED = {"idle.py", "demo.py", "demo_years.py", "settings.py", "wsgi.py"}
@@ -115,46 +112,6 @@ def test_a_float_s_cents_would_be_seen() -> None:
 
 
 # R13 ------------------------------------------------------------------------------------------------------------------
-
-HASH = """
-import hashlib, json, random, sys
-from tests.rules.random_encounters import encounters
-from tests.rules.shorthand import read
-from infusion.services.wire import statement_document
-
-def shuffled(part):
-    if isinstance(part, dict):
-        names = list(part)
-        dice.shuffle(names)
-        return {name: shuffled(part[name]) for name in names}
-    return [shuffled(each) for each in part] if isinstance(part, list) else part
-
-count, order = int(sys.argv[1]), sys.argv[2]
-dice, told = random.Random(order), {}
-for begin in range(0, count, 1000):
-    rows = list(enumerate(encounters(13 + begin, min(1000, count - begin)), begin))
-    if order:
-        dice.shuffle(rows)
-    for number, document in rows:
-        text = json.dumps(statement_document(read(shuffled(document) if order else document)), sort_keys=True)
-        told[number] = hashlib.sha256(text.encode()).digest()
-print(hashlib.sha256(b"".join(told[number] for number in range(count))).hexdigest())
-"""
-# Time zone, seed of hashes, and the order in which rows and their fields come; as they are made when empty.
-SETTINGS = [
-    ("UTC", "0", ""), ("America/New_York", "1", "a"), ("Asia/Kathmandu", "2", ""), ("Pacific/Apia", "random", "b"),
-    ("America/Los_Angeles", "7", "c"), ("Australia/Lord_Howe", "99", ""), ("Africa/Casablanca", "12345", "d"),
-    ("", "4", "e"),
-]  # fmt: skip
-
-
-def hash_under(setting: tuple[str, str, str], count: int) -> str:
-    zone, seed, order = setting
-    done = subprocess.run(
-        [sys.executable, "-c", HASH, str(count), order], cwd=ROOT, capture_output=True, text=True, check=True,
-        env={**os.environ, "TZ": zone, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    return done.stdout.strip()
 
 
 @pytest.mark.proves("R13")
