@@ -6,6 +6,7 @@ approval. Info is only told.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -221,6 +222,9 @@ MESSAGES = {code: (severity, text) for severity, texts, _ in _BY_SEVERITY for co
 CLAIM_MESSAGES = {code: (severity, text) for severity, _, texts in _BY_SEVERITY for code, text in texts.items()}
 
 
+ONE = re.compile(r"(?<![\d.,])1 ((?:discarded )?(?:unit|minute|day|month))s\b")
+
+
 @dataclass(slots=True)
 class Findings:
     """Collects findings in the order they are met, each once."""
@@ -239,7 +243,7 @@ class Findings:
     ) -> None:
         """A finding of another severity than its own, where one is given: a doubtful rule weighs less."""
         usual, text = MESSAGES.get(kind) or CLAIM_MESSAGES[kind]
-        message = text.format(**words).strip()
+        message = ONE.sub(r"1 \1", text.format(**words).strip())
         message = message[:1].upper() + message[1:]
         self.found[Finding(kind, severity or usual, message, administration, field)] = None
 

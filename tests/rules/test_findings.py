@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infusion.services.findings import ERRORS, INFOS, MESSAGES, WARNINGS, Severity
+from infusion.services.findings import ERRORS, INFOS, MESSAGES, WARNINGS, Findings, Severity
 from infusion.services.reference import shipped_reference
 from infusion.services.wire import Unreadable, decode, parse_encounter, unreadable_document
 from payers.policy import BASELINE, Layer, PayerPolicy, Scope
@@ -752,6 +752,21 @@ def test_the_answer_to_what_is_no_encounter() -> None:
     }
     for identity, shown in ((7, 7), (True, None), ([7], None)):
         assert unreadable_document(identity, problem)["id"] == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (1, "1 unit of J1"),
+        (2, "2 units of J1"),
+        (21, "21 units of J1"),
+        ("1,001", "1,001 units of J1"),
+    ],
+)
+def test_one_of_something_takes_the_singular(count: int | str, told: str) -> None:
+    findings = Findings.none_yet()
+    findings.add("drug.lines_denied", payer="The payer", what="it", units=count, code="J1")
+    assert f"here are more: {told} will be denied" in findings.all()[0].message
 
 
 def administered(raw: str) -> Any:
