@@ -17,6 +17,7 @@ from infusion import serving
 PR_SET_PDEATHSIG = 1
 LONGEST_PORTION_SECONDS = 30
 worker: subprocess.Popen[bytes] | None = None
+post_worker_init = serving.post_worker_init
 
 
 def when_ready(server: Any) -> None:

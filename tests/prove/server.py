@@ -58,10 +58,10 @@ class Server:
             "DATABASE_URL": self.database,
         }  # fmt: skip
         command = [
-            *self.before, str(Path(sys.executable).with_name("gunicorn")), "infusion.wsgi", "--preload", "--workers",
-            str(self.workers), "--threads", str(self.threads), "--bind", f"127.0.0.1:{self.port}",
-            "--log-level", "error",
-            "--timeout", "120", "--limit-request-line", "8190",
+            *self.before, str(Path(sys.executable).with_name("gunicorn")), "-c", "python:infusion.serving",
+            "infusion.wsgi", "--preload", "--workers", str(self.workers), "--threads", str(self.threads),
+            "--bind", f"127.0.0.1:{self.port}", "--log-level", "error", "--timeout", "120",
+            "--limit-request-line", "8190",
         ]  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
