@@ -182,8 +182,8 @@ CLAIM_ERRORS = {
     "Correct it.",
     "claim.unit_charge_too_high": "One unit of {code} is charged at {charge}, more than the {limit} that a whole claim "
     "may have, so the claim cannot be split. Correct the charge.",
-    "claim.units_above_absolute": "{units} units of {code}{per} are above {limit}, and this limit knows no "
-    "exception ({table}): they are denied. Check the amounts, and the other visits of the day.",
+    "claim.units_above_absolute": "{units} units of {code}{per}, above {limit}, and this limit knows no "
+    "exception ({table}): denied. Check the amounts, and the other visits of the day.",
     "claim.units_not_by_milligram": "{code} has {units} units, and {given} mg given from {opened} mg opened make "
     "{expected} at {unit} mg a unit.{vials} Review the lines again.",
 }
@@ -199,7 +199,7 @@ CLAIM_WARNINGS = {
     "setting {setting}. Check it.",
     "claim.step_therapy": "{payer} wants this tried before {what}: {step}. No authorization on file shows that it was. "
     "Have the record of it at hand before the claim leaves.",
-    "claim.units_above_limit": "{units} units of {code}{per} are above {limit} ({table}): they are denied until "
+    "claim.units_above_limit": "{units} units of {code}{per}, above {limit} ({table}): denied until "
     "the record is shown. Check the amounts, and have the record at hand.",
     "claim.units_of_unknown_code": "{code} is not in the drug table on {on}, so its units could not be checked against "
     "the milligrams.",

@@ -135,7 +135,7 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
     "claim.unit_charge_too_high": (
         {"lines": [drug_line(units=2)], "charges": {0: Decimal("200000")}},
         "One unit of J2350 JZ is charged at $100,000"),
-    "claim.units_above_absolute": ({"limits": {"96366": limit(0, "2")}}, "1 units of 96366 on one day are above 0"),
+    "claim.units_above_absolute": ({"limits": {"96366": limit(0, "2")}}, "1 unit of 96366 on one day, above 0"),
     "claim.units_not_by_milligram": (
         {"lines": [drug_line(units=2)]}, "make 600 units at 1 mg a unit. 2 vials were counted as units."),
     "claim.diagnosis_not_in_force": (
@@ -147,7 +147,7 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
         {"document": AT_HOME, "policy": payer(home_per_diem="S9379"), "lines": [drug_line()]}, "a day's rate"),
     "claim.place_unknown": ({"place_of_service": "99"}, "Place of service 99 is not in the table"),
     "claim.step_therapy": ({"policy": payer(step_therapy="another drug")}, "wants this tried before ocrelizumab"),
-    "claim.units_above_limit": ({"limits": {"J2350": limit(599)}}, "600 units of J2350 on one day are above 599"),
+    "claim.units_above_limit": ({"limits": {"J2350": limit(599)}}, "600 units of J2350 on one day, above 599"),
     "claim.units_of_unknown_code": ({"lines": [drug_line(code="J0000")]}, "J0000 is not in the drug table"),
     "claim.authorization_on_file": (
         {"authorizations": (on_file(dose_limit=Decimal(600)),)}, "holds on 2026-03-10, for up to 600 mg"),
@@ -644,7 +644,7 @@ def test_a_limit_of_a_line_looks_at_the_longest_line() -> None:
     other = OtherVisit(units={"J2350": 600}, earlier=False)
     assert codes(lines=lines, limits={"J2350": limit(301, "1")}, others=(other,)) == []
     [finding] = checked(lines=lines, limits={"J2350": limit(300, "1")}, others=(other,))
-    assert "301 units of J2350 on one line are above 300 (MUE 2026Q1, practitioner)" in finding.message
+    assert "301 units of J2350 on one line, above 300 (MUE 2026Q1, practitioner)" in finding.message
 
 
 def test_a_loaded_limit_wins_over_the_shipped_one_and_says_so() -> None:
