@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from infusion.answers import ENCODE, answer
+from infusion.answers import answer, encoded
 from infusion.api import shapes
 from infusion.api.bodies import MOST_ENCOUNTERS, MOST_OF_MANY, MOST_OF_ONE, body_of, document_of, elements_of
 from infusion.api.bodies import not_understood as refused
@@ -45,7 +45,7 @@ def calculate_many(request: HttpRequest) -> HttpResponse:
     known: dict[str, PayerPolicy] = {}
     client = program_of(request)
     elements = elements_of(body_of(request, MOST_OF_MANY))
-    texts = ",".join(ENCODE(answered(each, client, known)) for each in elements)
+    texts = ",".join(encoded(answered(each, client, known)) for each in elements)
     return HttpResponse(f"[{texts}]", content_type="application/json")
 
 

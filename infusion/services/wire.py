@@ -90,11 +90,12 @@ DISCARD_FIELDS = frozenset(("amount", "reason"))
 PAST_DOSE_FIELDS = frozenset(("date_of_service", "drug", "administered"))
 
 
-@dataclass(frozen=True, slots=True)
 class Unreadable(Exception):
     """Why a document is not an encounter: (field path, sentence) for each problem."""
 
-    problems: tuple[tuple[str, str], ...]
+    def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
 from infusion import answers
-from infusion.answers import answer
+from infusion.answers import ENCODE, answer, encoded
 from infusion.management.commands import calculate as command
 from infusion.services.reference import Reference, shipped_reference
 from payers.models import Payer
@@ -367,3 +367,14 @@ def test_the_processes_go_by_the_rules_that_were_published_when_they_began(
         line = json.dumps(READY | {"payer": "medicare"}).encode()
         assert processes.submit(command._worked_out, [line]).result() == [desk.worked_out(line)]
     assert list(desk.known) == ["medicare"]
+
+
+def nested(depth: int) -> object:
+    return [nested(depth - 1)] if depth else None
+
+
+@pytest.mark.parametrize(
+    "value", ['\x00\x1f\x7f\u2028"\\/é\U0001f600', 10**30, -(2**63), True, None, {"b": [1, "a"], "a": {}}, nested(300)]
+)
+def test_what_is_written_quickly_is_what_json_writes(value: object) -> None:
+    assert encoded({"id": value}) == ENCODE({"id": value})
