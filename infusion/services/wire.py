@@ -90,12 +90,11 @@ DISCARD_FIELDS = frozenset(("amount", "reason"))
 PAST_DOSE_FIELDS = frozenset(("date_of_service", "drug", "administered"))
 
 
+@dataclass(frozen=True, slots=True)
 class Unreadable(Exception):
     """Why a document is not an encounter: (field path, sentence) for each problem."""
 
-    def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
-        super().__init__(problems)
-        self.problems = problems
+    problems: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
