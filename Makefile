@@ -58,7 +58,7 @@ prove: setup chromium
 bench: setup chromium compiled
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-archive.txt
 	@cd var/compiled && ../../$(BIN)/pytest -q $(PYTEST) tests/rules
-	@cd var/compiled && ../../$(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench/bench_engine.py
+	@cd var/compiled && ../../$(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench/bench_engine.py tests/bench/bench_archive.py
 	@$(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench
 	@WORKLIST_ENCOUNTERS=10000 $(BIN)/pytest -n 0 -s tests/browser/test_worklist.py -k by_keyboard
 	@.ci/with-postgres $(BIN)/pytest -n 0 -s -o python_files='bench_*.py' tests/bench/bench_million.py
