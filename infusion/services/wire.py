@@ -46,7 +46,7 @@ LARGEST_AMOUNT = Decimal(10) ** 9
 MOST_DECIMALS = 6
 FIRST_YEAR, LAST_YEAR = 1900, 2999
 MOST_VIALS = 999
-SHALLOW = 100
+DEEPEST = 100
 
 ENCOUNTER_FIELDS = frozenset(
     [
@@ -90,11 +90,12 @@ DISCARD_FIELDS = frozenset(("amount", "reason"))
 PAST_DOSE_FIELDS = frozenset(("date_of_service", "drug", "administered"))
 
 
-@dataclass(frozen=True, slots=True)
 class Unreadable(Exception):
     """Why a document is not an encounter: (field path, sentence) for each problem."""
 
-    problems: tuple[tuple[str, str], ...]
+    def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,11 @@ def decode(text: str | bytes) -> object:
         else:
             text = text.decode(json.detect_encoding(text), "surrogatepass")
             document = DECODER.decode(text)
-        # Half a surrogate pair passes as an escape, and then nothing could be answered: it has no UTF-8. A plain line
-        # has no escapes, and nothing in it is nested too deep to be written again.
-        if not text.isascii() or "\\u" in text or max(text.count("["), text.count("{")) > SHALLOW:
+        # What is deeper could be read, and its id perhaps not be written again.
+        if text.count("[") + text.count("{") > DEEPEST and _is_deeper(document, DEEPEST):
+            raise Unreadable((("", f"This line is nested more than {DEEPEST} deep."),))
+        # Half a surrogate pair passes as an escape, and then nothing could be answered: it has no UTF-8.
+        if not text.isascii() or "\\u" in text:
             json.dumps(document, ensure_ascii=False, default=str).encode()
     except Unreadable:
         raise
@@ -125,6 +128,19 @@ def decode(text: str | bytes) -> object:
     except (ValueError, RecursionError) as problem:
         raise Unreadable((("", f"This line is not JSON: {problem}."),)) from None
     return cast(object, document)
+
+
+def _is_deeper(document: object, levels: int) -> bool:
+    layer = [document]
+    for _ in range(levels):
+        inside: list[object] = []
+        for each in layer:
+            if isinstance(each, dict):
+                inside += each.values()
+            elif isinstance(each, list):
+                inside += each
+        layer = inside
+    return any(isinstance(each, dict | list) for each in layer)
 
 
 def _number(text: str) -> Decimal:
