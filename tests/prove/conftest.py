@@ -91,7 +91,7 @@ class Gather:
         written = config.getoption("--proof", "")
         self.path = Path(written) if written else None
         before = kept(self.path) if self.path else {}
-        self.run = {test: told for test, told in before.items() if told.passed}
+        self.run = {test: told for test, told in before.items() if told.stands}
         self.passed = list(self.run)
         self.commit = this_commit()
 
@@ -103,7 +103,7 @@ class Gather:
         if report.skipped:
             return
         proves = getattr(report, "proves", [])
-        told = self.run.setdefault(report.nodeid, Told(proves, True, 0, self.commit, []))
+        told = self.run.setdefault(report.nodeid, Told(proves, True, 0, self.commit, [], share()))
         rows = list(told.rows)
         if report.when == "teardown":
             rows += [Row(*value) for name, value in report.user_properties if name == "proof"]

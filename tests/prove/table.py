@@ -131,13 +131,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one test left: which rows it was for, how long it took, and at which commit."""
+    """What one test left: for which rows, in how long, at which commit, at what share of the full figures."""
 
     proves: list[str]
     passed: bool
     seconds: float
     commit: str
     rows: list[Row]
+    share: float = 1
+
+    @property
+    def stands(self) -> bool:
+        """Whether it need not be run again: a smaller run says nothing of the full figures."""
+        return self.passed and self.share == share()
 
 
 Run = dict[str, Told]

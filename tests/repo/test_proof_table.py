@@ -101,3 +101,13 @@ def test_a_run_that_falls_short_is_kept_to_go_on_with_and_a_complete_one_is_not(
     keep(run, {"a.py::one": told(60, *ALL_OK)})
     assert main([str(page), str(run)]) == 0
     assert kept(run) == {}
+
+
+def test_what_was_measured_at_a_smaller_size_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, full, failed = (
+        Told([], passed, 1, "abc1234", [], share) for passed, share in ((True, 0.1), (True, 1), (False, 1))
+    )
+    monkeypatch.setenv("INFUSION_PROVE", "1")
+    assert [small.stands, full.stands, failed.stands] == [False, True, False]
+    monkeypatch.setenv("INFUSION_PROVE", "0.1")
+    assert [small.stands, full.stands] == [True, False]
