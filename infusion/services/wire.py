@@ -94,7 +94,6 @@ class Unreadable(Exception):
     """Why a document is not an encounter: (field path, sentence) for each problem."""
 
     def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
-        super().__init__(problems)
         self.problems = problems
 
 
