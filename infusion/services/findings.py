@@ -222,7 +222,7 @@ MESSAGES = {code: (severity, text) for severity, texts, _ in _BY_SEVERITY for co
 CLAIM_MESSAGES = {code: (severity, text) for severity, _, texts in _BY_SEVERITY for code, text in texts.items()}
 
 
-ONE = re.compile(r"(?<![\d.,])1 ((?:discarded )?(?:unit|minute|day|month))s\b")
+ONE = re.compile(r"(?<![\d.,–/-])1 ((?:discarded )?(?:unit|minute|day|month))s\b")
 
 
 @dataclass(slots=True)
