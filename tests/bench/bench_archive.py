@@ -25,7 +25,7 @@ from tests.bench.bench_engine import COMPILED
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW, MANY = 100_000, 1_000_000
-A_MINUTE, MOST_MEMORY, MOST_TIMES, TRIES = 1_000_000, 1.2, 12.0, 3
+A_MINUTE, MOST_MEMORY, MOST_TIMES = 1_000_000, 1.2, 12.0
 EVERY = 997
 FIRST_DAY = date(2026, 1, 1)
 # Drug, milligrams of its vial, usual doses, usual minutes.
@@ -79,15 +79,6 @@ def run(lines: Path, answers: Path) -> Run:
     return Run(perf_counter() - began, held)
 
 
-def quickest(lines: Path, answers: Path, count: int) -> Run:
-    """One run, or the quickest of three where many are too slow: what else the machine does only ever slows it."""
-    runs = [run(lines, answers)]
-    while count == MANY and len(runs) < TRIES and count / runs[-1].seconds * 60 < A_MINUTE:
-        print(f"\n{count / runs[-1].seconds * 60:,.0f} a minute: once more")  # noqa: T201
-        runs.append(run(lines, answers))
-    return min(runs, key=lambda each: each.seconds)
-
-
 def children(pid: int) -> list[int]:
     try:
         return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -127,7 +118,7 @@ def test_a_million_encounters_a_minute(tmp_path: Path) -> None:
     cores = len(os.sched_getaffinity(0))
     for count in (FEW, MANY):
         twins = written(lines, count)
-        runs[count] = quickest(lines, answers, count)
+        runs[count] = run(lines, answers)
         assert wrong(lines, answers) == 0
         took = runs[count]
         print(  # noqa: T201
