@@ -1,5 +1,5 @@
-# make setup | run | test | test-postgres | prove | bench | compiled | ux | screenshots | coverage | lint | format | lock | sbom
-# make audit-packages | clean
+# make setup | run | test | test-postgres | prove | bench | compiled | ux | screenshots | coverage | lint | format | lock
+# make sbom | audit-packages | clean
 # Everything made lies in .venv/ and in the ignored var/.
 
 SHELL := /bin/bash

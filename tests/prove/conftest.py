@@ -25,7 +25,7 @@ from tests.prove.table import (
     share,
     this_commit,
     time_table,
-)  # fmt: skip
+)
 from tests.web.conftest import (
     House,
     alarm,
