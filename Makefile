@@ -47,6 +47,7 @@ test-postgres: setup chromium
 PROVE := $(BIN)/pytest -o python_files='prove_*.py test_*.py'
 prove: export INFUSION_PROVE ?= 1
 prove: setup chromium
+	@command -v soffice >/dev/null || .ci/ensure libreoffice-calc-nogui
 	@$(PROVE) -n 2 --dist loadfile -m 'not alone' --proof=var/proof/1.json tests/prove $$($(BIN)/python -m tests.prove.table suite) || true
 	@$(PROVE) -n 0 -m alone --proof=var/proof/2.json tests/prove || true
 	@.ci/with-postgres $(PROVE) -n 0 -m both --proof=var/proof/3.json tests/prove || true

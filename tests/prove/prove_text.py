@@ -7,6 +7,7 @@ import csv
 import io
 import random
 import re
+import subprocess
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -328,24 +329,47 @@ def as_read(safe: Callable[[Any], str], cells: list[str]) -> list[str]:
     return [row[0] if row else "" for row in csv.reader(io.StringIO(text.getvalue(), newline=""))]
 
 
+def formulas_in_libreoffice(folder: Path, rows: bytes) -> int:
+    """How many cells of a CSV file LibreOffice takes for a formula when it opens it."""
+    (folder / "opened.csv").write_bytes(rows)
+    subprocess.run(
+        [
+            "soffice", "--headless", f"-env:UserInstallation={(folder / 'profile').as_uri()}",
+            "--infilter=CSV:44,34,76,1",  # commas, double quotes, UTF-8, from the first row
+            "--convert-to", "fods", "--outdir", folder, folder / "opened.csv",
+        ],
+        check=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    opened = (folder / "opened.fods").read_text()
+    assert "<table:table-row" in opened
+    return opened.count("table:formula=")
+
+
+def as_csv(cells: list[str]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([[cell] for cell in cells])
+    return text.getvalue().encode()
+
+
 @pytest.mark.proves("R25")
-def test_what_leaves_is_safe_to_open(prove: Prove) -> None:
+def test_what_leaves_is_safe_to_open(prove: Prove, tmp_path: Path) -> None:
     dice = random.Random(25)
     cells = [*FORMULAS, *HOSTILE[:60], *(random_cell(dice) for _ in range(size(1_000, 10_000)))]
     cells = [cell for cell in cells if "\0" not in cell[1:]]
+    spreadsheet = spreadsheet_bytes(["x"], [[cell] for cell in cells])
     run = sum(is_run(cell) for safe in (defused, safe_cell) for cell in as_read(safe, cells))
     back = sum(restored(cell) == original for cell, original in zip(as_read(defused, cells), cells, strict=True))
-    kept = [
-        row[0] if row else ""
-        for row in csv.reader(
-            io.StringIO(spreadsheet_bytes(["x"], [[c] for c in cells]).decode("utf-8-sig"), newline="")
-        )
-    ][1:]
+    kept = [row[0] if row else "" for row in csv.reader(io.StringIO(spreadsheet.decode("utf-8-sig"), newline=""))][1:]
+    opened, seen = "", True
+    if share():
+        ours = [formulas_in_libreoffice(tmp_path, rows) for rows in (spreadsheet, as_csv([*map(safe_cell, cells)]))]
+        raw = formulas_in_libreoffice(tmp_path, as_csv(cells))
+        opened = f"; LibreOffice finds {sum(ours)} in two files, {raw} in the same cells as they were typed"
+        seen = sum(ours) == 0 < raw
     prove(
         "R25", "0 formula cells, 100% read back the same",
-        f"{run} formula cells of {2 * len(cells):,}; {back:,} of {len(cells):,} read back the same",
-        run == 0 and back == len(cells) == len(kept),
-        "" if not share() else "opened with Python's reader; LibreOffice is not on this machine",
+        f"{run} formula cells of {2 * len(cells):,}; {back:,} of {len(cells):,} read back the same{opened}",
+        run == 0 and seen and back == len(cells) == len(kept),
     )  # fmt: skip
 
 
