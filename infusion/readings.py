@@ -1,9 +1,10 @@
 """Who saw what names a patient: one row for each page opened or printed, each search, and each file taken out.
 
 A list is no reading of a chart: it names who is there, and what is opened from it is told. Nor is it one when the chair
-page renews itself: it brings back a proof that it was told when that person opened it. A page is shown even where its
-reading cannot be kept, because nobody beside a patient may lose sight of an infusion to a full disk; the log then says
-who opened what.
+page renews itself: it brings back a proof that it was told when that person opened it. A page that comes back whole
+with what was refused is one, since it can show what others wrote meanwhile; the lines beside what is typed are none. A
+page is shown even where its reading cannot be kept, because nobody beside a patient may lose sight of an infusion to a
+full disk; the log then says who opened what.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ from infusion.idle import BEGAN, is_sent_by_a_timer
 
 log = logging.getLogger(__name__)
 
+CHART, BATCH = ("encounter.open", "encounter"), ("batch.open", "batch")
+SHOWN_AGAIN = (200, 409, 422)
+
 # By the name of a page, what looking at it is called, and what it is about.
 OPENED = {
-    "encounter": ("encounter.open", "encounter"),
-    "chair": ("encounter.open", "encounter"),
-    "review": ("encounter.open", "encounter"),
-    "review-payers": ("encounter.open", "encounter"),
-    "approval": ("encounter.open", "encounter"),
-    "void": ("encounter.open", "encounter"),
-    "claim-facts": ("encounter.open", "encounter"),
+    "encounter": CHART,
+    "chair": CHART,
+    "review": CHART,
+    "review-payers": CHART,
+    "approval": CHART,
+    "void": CHART,
+    "claim-facts": CHART,
     "encounter-record": ("encounter.record", "encounter"),
     "sheet": ("encounter.print", "encounter"),
     "claim-checklist": ("encounter.print", "encounter"),
@@ -42,8 +46,11 @@ OPENED = {
     "patient-record": ("patient.record", "patient"),
     "coverage": ("coverage.open", "coverage"),
     "authorization": ("authorization.open", "authorization"),
-    "batch": ("batch.open", "batch"),
+    "batch": BATCH,
     "import": ("import.open", "import"),
+    # Refused, these show the page that they were sent from.
+    **dict.fromkeys(("approve", "return", "hold", "release", "skip", "end-skip", "correct"), CHART),
+    **dict.fromkeys(("batch-write", "batch-reference"), BATCH),
 }
 RENEWS_ITSELF = "chair"
 SALT = "infusion.readings"
@@ -69,17 +76,25 @@ class EachReadingKept:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         name = request.resolver_match.view_name if request.resolver_match else ""
-        # The chair page shows the same when it comes back with a late time that cannot be kept.
-        shown = (request.method, response.status_code) == ("GET", 200) or (
-            name == RENEWS_ITSELF and (request.method, response.status_code) == ("POST", 422)
-        )
-        if not shown or not request.user.is_authenticated or (name == RENEWS_ITSELF and is_renewal(request)):
+        if (
+            not is_shown(request, response)
+            or not request.user.is_authenticated
+            or (name == RENEWS_ITSELF and is_renewal(request))
+        ):
             return response
         if name in OPENED:
             keep(request, *OPENED[name], {"page": name})
         elif name in TAKEN_OUT:
             take_out(request, response, *TAKEN_OUT[name])
         return response
+
+
+def is_shown(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Whether a page or a file went out, and neither a fragment for what is typed nor only where to go next."""
+    if request.method == "POST":
+        whole = isinstance(response, HttpResponse) and response.content.lstrip()[:9].lower() == b"<!doctype"
+        return whole and response.status_code in SHOWN_AGAIN
+    return (request.method, response.status_code) == ("GET", 200)
 
 
 def proof_of_telling(request: HttpRequest) -> str:

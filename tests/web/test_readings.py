@@ -78,6 +78,40 @@ def test_a_page_that_is_not_told_is_seen(
     assert untold(as_role(NURSE), NURSE, values, mark) == ["sheet as nurse: 0 rows"]
 
 
+def untold_when_refused(as_role: SignIn, role: str, values: Values, mark: str) -> list[str]:
+    """Forms that were sent empty and brought back a page that names a patient, with no reading of it or several."""
+    wrong = []
+    for route in routes():
+        if role in TABLE[route.name].get("POST", ()):
+            client, before = as_role(role), Reading.objects.count()
+            body = body_of(client.post(route.address(values(route)))).decode(errors="replace")
+            rows = Reading.objects.count() - before
+            if rows != (mark in body):
+                wrong.append(f"{route.name} as {role}: {rows} rows")
+    return wrong
+
+
+@pytest.mark.parametrize("role", [NURSE, BILLING, ADMIN])
+def test_each_page_that_comes_back_with_a_refusal_is_told(
+    house: House, values: Values, as_role: SignIn, role: str, mark: str
+) -> None:
+    assert untold_when_refused(as_role, role, values, mark) == []
+
+
+def test_a_refusal_that_is_not_told_is_seen(
+    house: House, values: Values, as_role: SignIn, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(readings.OPENED, "hold")
+    assert untold_when_refused(as_role, BILLING, values, mark) == ["hold as billing: 0 rows"]
+
+
+def test_the_lines_beside_what_is_typed_are_no_reading(house: House, as_role: SignIn) -> None:
+    address = reverse("encounter", args=[house.draft.public_id])
+    typing = {"HX-Request": "true", "HX-Target": "preview-body"}
+    assert as_role(NURSE).post(address, {"date": "2026-03-10"}, headers=typing).status_code == 200
+    assert not Reading.objects.exists()
+
+
 SENT_BY_SCRIPTS = ({"X-Idle": "1"}, {"HX-Request": "true"}, {"X-Idle": "1", "HX-Request": "true"})
 
 
