@@ -148,6 +148,8 @@ else:
     DATABASE["CONN_HEALTH_CHECKS"] = True
 
 INSTALLED_APPS = [
+    # First: its manage.py changepassword stands before Django's.
+    "infusion",
     # Simple: nothing registers itself. infusion.admin says what the one site there shows.
     "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
@@ -167,7 +169,6 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "django_tasks",
     "django_tasks_db",
-    "infusion",
     "payers",
 ]
 

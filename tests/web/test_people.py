@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import Group
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from infusion.audit import AuditEvent
@@ -62,6 +63,13 @@ def test_a_password_given_anew_is_audited_without_it(client: Client, root: User,
     assert (event.action, event.by, event.subject_id) == ("user.password", root, str(nurse.pk))
     assert "plain" not in event.content()
     assert nurse.password not in event.content()
+
+
+def test_no_command_sets_one_behind_the_audit(root: User) -> None:
+    with pytest.raises(CommandError, match="break_glass --person root"):
+        call_command("changepassword", "root")
+    root.refresh_from_db()
+    assert root.check_password("a-long-password-of-mine")
 
 
 def test_a_clinic_is_added_and_changed_with_an_audit_row_each(client: Client, root: User) -> None:
