@@ -144,6 +144,10 @@ def make_emergency_code(*, person: User, reason: str, lasts: timedelta) -> tuple
 def end_ways_in(*, reason: str) -> None:
     """No emergency code and no PIN counts any more, and no browser is known."""
     now = timezone.now()
+    for known in KnownBrowser.objects.exclude(pin="").select_related("person"):
+        with transaction.atomic():
+            known.delete()
+            tell("pin.remove", known.person, by=None, before={"pin": True}, after={"pin": False}, reason=reason)
     KnownBrowser.objects.all().delete()
     for row in EmergencyCode.objects.filter(used_at=None, expires_at__gt=now).select_related("person"):
         with transaction.atomic():

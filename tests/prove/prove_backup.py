@@ -23,7 +23,7 @@ from django.db import connection
 from django.utils import timezone
 
 from infusion.actions import Recorded, Refused, save_encounter
-from infusion.actions.sign_in import make_emergency_code, remember_browser, use_emergency_code
+from infusion.actions.sign_in import choose_pin, make_emergency_code, remember_browser, use_emergency_code
 from infusion.audit import AuditEvent
 from infusion.models import Clinic, EmergencyCode, Encounter, KnownBrowser, User
 from infusion.operations import archive, restoring
@@ -235,7 +235,8 @@ def test_a_restored_site_keeps_no_way_in_that_ended_after_the_backup(
     answer_for_fixtures()
     make_emergency_code(person=admin_user, reason="Ended by the next", lasts=timedelta(days=300))
     code, _ = make_emergency_code(person=admin_user, reason="Sealed", lasts=timedelta(days=300))
-    remember_browser(person=nurse, browser=uuid4())
+    remember_browser(person=nurse, browser=(tablet := uuid4()))
+    choose_pin(by=nurse, browser=tablet, pin="8140")
     file, record = archive.make(tmp_path / "folder")
     use_emergency_code(username="admin", code=code, password="four plain words here")
     with empty(tmp_path):
@@ -249,6 +250,8 @@ def test_a_restored_site_keeps_no_way_in_that_ended_after_the_backup(
         assert not KnownBrowser.objects.exists()
         [told] = AuditEvent.objects.filter(action="break_glass.end")
         assert (told.subject_id, told.by) == (str(admin_user.pk), None)
+        [told] = AuditEvent.objects.filter(action="pin.remove")
+        assert (told.subject_id, told.by, told.reason) == (str(nurse.pk), None, "A backup was restored.")
         assert not EmergencyCode.objects.filter(expires_at__gt=timezone.now()).exists()
         assert not list(differences())
         assert EmergencyCode.objects.count() == 2, "the record of each stays"
