@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -25,6 +26,7 @@ from django.urls import reverse
 from infusion import time_entry
 from infusion.amount_entry import read_amount
 from infusion.exchange.charge_csv import defused, restored
+from infusion.models import User
 from infusion.spreadsheet import safe_cell, spreadsheet_bytes
 from infusion.time_entry import TimeOfDay, read_date, read_time
 from tests.prove.conftest import Prove
@@ -207,6 +209,9 @@ def test_a_letter_that_is_dropped_would_be_seen(monkeypatch: pytest.MonkeyPatch)
 # R24 ------------------------------------------------------------------------------------------------------------------
 
 RAW = {"extra", "raw", "RawSQL"}
+ASKED = re.compile(r"request\.(GET|POST)\b")
+LOOKED_FOR = ("filter", "exclude", "get")
+NAMED = ("order_by", "values", "values_list", "annotate", "alias", "aggregate", "only", "defer", "distinct")
 
 
 def from_the_request(source: str) -> list[str]:
@@ -219,9 +224,9 @@ def from_the_request(source: str) -> list[str]:
         words = ast.unparse(node)
         if name in RAW:
             found.append(f"{node.lineno}: {name}")
-        if name in ("order_by", "filter", "exclude", "values", "annotate", "get") and re.search(
-            r"request\.(GET|POST)", words.replace("request.GET.get", "").replace("request.POST.get", "")
-        ):
+        # A value may be looked for by what was asked; a name may not be taken from it.
+        names = node.args if name in LOOKED_FOR else [*node.args, *node.keywords] if name in NAMED else []
+        if not ASKED.match(words) and any(ASKED.search(ast.unparse(each)) for each in names):
             found.append(f"{node.lineno}: {words[:60]}")
         if any(each.arg is None and re.search(r"request|GET|POST", ast.unparse(each.value)) for each in node.keywords):
             found.append(f"{node.lineno}: ** from a request")
@@ -234,6 +239,11 @@ LISTS = {
     "batches": ("page", "made"), "fees": ("on", "page"), "tables": ("page", "code"),
     "reports": ("payer", "drug", "from", "until", "report", "page"), "payers:list": ("on", "q"),
 }  # fmt: skip
+
+
+def is_named(sql: str) -> bool:
+    """Whether the mark of a payload is in a statement as more than a text that is looked for."""
+    return "zzq" in re.sub(r"'(?:[^']|'')*'", "", sql)
 
 
 def statements(client: Client, address: str, asked: dict[str, str]) -> tuple[int, set[str]]:
@@ -260,8 +270,7 @@ def test_lists_take_names_from_a_list(house: House, prove: Prove) -> None:
             status, sql = statements(client, reverse(name), {chosen: payload})
             asked += 1
             errors += status >= 500
-            # A value that is looked for is a parameter; a name, a table or an order would stand outside of quotes.
-            reached += any("zzq" in re.sub(r"'(?:[^']|'')*'", "", each) for each in sql)
+            reached += any(map(is_named, sql))
     prove(
         "R24", "0 x 5xx and no part of a statement out of a request, in 500 payloads for each list",
         f"{errors} x 5xx and {reached} in a statement, of {asked:,} requests to {len(LISTS)} lists; "
@@ -274,6 +283,9 @@ def test_lists_take_names_from_a_list(house: House, prove: Prove) -> None:
     "source",
     [
         "rows.order_by(request.GET['sort'])",
+        "rows.order_by(request.GET.get('sort', 'pk'))",
+        "rows.values_list(*request.POST.getlist('column'))",
+        "rows.filter(request.GET.get('what'))",
         "rows.filter(**request.GET.dict())",
         "rows.extra(where=[x])",
         "RawSQL(x, [])",
@@ -281,6 +293,19 @@ def test_lists_take_names_from_a_list(house: House, prove: Prove) -> None:
 )
 def test_a_name_from_a_request_would_be_seen(source: str) -> None:
     assert from_the_request(source)
+
+
+def test_a_value_from_a_request_may_be_looked_for() -> None:
+    assert not from_the_request("rows.filter(number=request.POST.get('claim', '')).order_by('pk')")
+
+
+@pytest.mark.django_db
+def test_a_name_in_a_statement_would_be_seen() -> None:
+    rows = User.objects.annotate(zzq=F("pk") + 1)
+    with CaptureQueriesContext(connection) as queries:
+        list(rows.filter(username="zzq' it's").order_by("pk").values("pk"))
+        list(rows.values("zzq"))
+    assert [is_named(each["sql"]) for each in queries.captured_queries] == [False, True]
 
 
 # R25 ------------------------------------------------------------------------------------------------------------------
