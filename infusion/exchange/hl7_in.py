@@ -34,7 +34,7 @@ from infusion.exchange.coming_in import (
 )
 from infusion.services.reference import Reference, diagnosis_code
 
-MOST_MESSAGES = 20_000
+MOST_MESSAGES, LONGEST_MESSAGE = 20_000, 64_000
 KIND = ("RAS", "O17")
 TS = re.compile(r"([0-9]{8})(?:([0-9]{2})([0-9]{2})([0-9]{2})?(?:\.[0-9]{1,4})?)?([+-][0-9]{4})?")
 READ = ("MSH", "PID", "PV1", "ORC", "RXO", "RXA", "RXR", "IN1", "DG1")
@@ -111,7 +111,12 @@ def read_hl7(file: IO[bytes], zone: str, reference: Reference) -> FileRead:
             count += 1
             if count > MOST_MESSAGES:
                 raise UnreadableFile(f"The file has more than {MOST_MESSAGES:,} messages. Bring it in by weeks.")
-            _Reader(At(count, problems), zone, reference, visits, sent).message(segments)
+            at = At(count, problems)
+            if sum(map(len, segments)) > LONGEST_MESSAGE:
+                told = f"This message is longer than {LONGEST_MESSAGE:,} letters and is left out."
+                at.problem("MSH", segments[0], told)
+                continue
+            _Reader(at, zone, reference, visits, sent).message(segments)
     except UnicodeDecodeError:
         raise UnreadableFile("The file is not in UTF-8. Have the messages written in UNICODE UTF-8 (MSH-18).") from None
     if not count:
@@ -120,15 +125,21 @@ def read_hl7(file: IO[bytes], zone: str, reference: Reference) -> FileRead:
 
 
 def _messages(text: io.TextIOBase) -> Iterator[list[str]]:
-    """The segments of each message, without the signs that a line protocol puts around it."""
+    """The segments of each message, without the signs that a line protocol puts around it.
+
+    Of one that is too long no more is gathered than shows that it is.
+    """
     segments: list[str] = []
+    length = 0
     for line in lines_of(text, "segment"):
         segment = line.strip("\r\n\x0b\x1c")
         if segment.startswith("MSH") and segments:
             yield segments
-            segments = []
-        if segment.startswith("MSH") or (segments and segment and segment[:3] not in FRAME[:4]):
+            segments, length = [], 0
+        belongs = segment.startswith("MSH") or (segments and segment and segment[:3] not in FRAME[:4])
+        if belongs and length <= LONGEST_MESSAGE:
             segments.append(segment)
+            length += len(segment)
     if segments:
         yield segments
 

@@ -122,3 +122,13 @@ def test_separators_of_its_own_escapes_and_the_frame_of_a_batch_are_read() -> No
     framed = f"FHS|^~\\&|EMAR\nBHS|^~\\&|EMAR\n\x0b{text}\x1c\nBTS|1\nFTS|1\n".replace("\n", "\r")
     _, (one,) = read(framed)
     assert (one.patient["name"], one.is_ready) == ("Lind&qvist, Sarah", True)
+
+
+def test_a_message_without_an_end_is_left_out_and_the_others_are_read() -> None:
+    wide = f"{ONE.rstrip()}\n" + f"OBX|{'|' * 9_500}\n" * 7
+    file, arrived = read(wide + EXAMPLE)
+    assert [(each.row, each.column, each.reason) for each in file.problems] == [
+        (1, "MSH", "This message is longer than 64,000 letters and is left out.")
+    ]
+    assert [(each.is_ready, each.rows) for each in arrived] == [(True, [2, 3])]
+    assert all(each.column != "MSH" for each in read(wide.replace("|" * 9_500, "|" * 8_000))[0].problems)

@@ -76,6 +76,8 @@ def corpus() -> Iterator[tuple[str, str, bytes]]:
     ):  # fmt: skip
         yield f"encounters: {what}", "x.csv", ENCOUNTERS + content
     yield "messages: 3 MB of one segment", "x.hl7", b"MSH|^~\\&|" + many(b"|", 3 * MEGABYTE)
+    wide = b"MSH|^~\\&|\r" + many(b"OBX|" + many(b"|", 100_000) + b"\r", 30)
+    yield "messages: one of many wide segments", "x.hl7", wide
     yield "a bundle of brackets", "x.json", b'{"entry":' + many(b"[", 900_000)
     yield "a bundle of numbers", "x.json", b'{"entry":[' + many(b"1e999999,", 100_000) + b"1]}"
     yield "nothing", "x.csv", b""
