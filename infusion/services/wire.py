@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -156,10 +157,14 @@ def _refuse_constant(name: str) -> object:
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = _twice(name for name, _ in pairs)[0]
         raise Unreadable(((twice, f"{twice} is given twice."),))
     return table
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    """Those that stand there more than once, in the order in which they first do."""
+    return [name for name, times in Counter(names).items() if times > 1]
 
 
 DECODER = json.JSONDecoder(parse_float=_number, parse_constant=_refuse_constant, object_pairs_hook=_once)
@@ -187,7 +192,7 @@ class _Reader:
         administrations = self.each(table, "administrations", "", self.administration)
         ids = [each.id for each in administrations]
         if len(set(ids)) != len(ids):
-            for twice in sorted({each for each in ids if ids.count(each) > 1}):
+            for twice in sorted(_twice(ids)):
                 self.problem("administrations", f"Two administrations have the id {twice}.")
         policy = {} if table.get("policy") is None else table["policy"]
         try:

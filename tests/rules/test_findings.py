@@ -14,7 +14,7 @@ import pytest
 
 from infusion.services.findings import ERRORS, INFOS, MESSAGES, WARNINGS, Findings, Severity
 from infusion.services.reference import shipped_reference
-from infusion.services.wire import Unreadable, decode, parse_encounter, unreadable_document
+from infusion.services.wire import DECODER, Unreadable, decode, parse_encounter, unreadable_document
 from payers.policy import BASELINE, Layer, PayerPolicy, Scope
 from tests.rules.shorthand import (
     ZONE,
@@ -700,6 +700,23 @@ def test_text_that_is_not_one_plain_document(text: str | bytes, path: str, part:
         decode(text)
     [(where, message)] = caught.value.problems
     assert (where, part in message) == (path, True)
+
+
+def test_of_many_fields_the_first_that_is_given_twice_is_found_in_one_walk() -> None:
+    class Name(str):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Name.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    names = [f"f{number}" for number in range(500)]
+    with pytest.raises(Unreadable) as caught:
+        DECODER.object_pairs_hook([(Name(name), None) for name in [*names, "f499", "f498"]])
+    assert caught.value.problems == (("f498", "f498 is given twice."),)
+    assert Name.compared < 10_000
 
 
 @pytest.mark.parametrize("kind", ["[]", "{}"])
