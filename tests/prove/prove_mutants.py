@@ -57,7 +57,7 @@ def test_a_small_change_fails_a_test(prove: Prove, tmp_path: Path) -> None:
 
 def covered(*tests: str) -> bool:
     """Whether every branch of the rules and of the access rules is run by these tests."""
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "--cov", *tests]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", *tests, "--cov"]  # what follows it names a source
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 

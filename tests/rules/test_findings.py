@@ -734,6 +734,11 @@ def test_what_is_nested_too_deep_to_be_written_again_is_refused(kind: str) -> No
         assert (path, why in message) == ("", True)
 
 
+def test_many_short_lists_are_not_deep() -> None:
+    wide = [[number, str(number)] for number in range(200)]
+    assert decode(json.dumps(wide)) == wide
+
+
 def test_what_is_read_can_be_written_again_however_deep_it_is() -> None:
     """The deepest document that is read at all, from as far up the stack as it was read."""
 
