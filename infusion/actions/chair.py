@@ -33,6 +33,10 @@ from infusion.services import facts
 from payers.models import Payer
 
 Kind = Tap.Kind
+OTHER_DRUG = (
+    "The drugs of this encounter were changed meanwhile, so nothing was recorded. Look at what is there now, then "
+    "press again."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +145,19 @@ class Late:
 
 @transaction.atomic
 def tap(
-    *, by: User, encounter: Encounter, position: int, kind: str, tap_id: UUID, late: Late | None = None
+    *,
+    by: User,
+    encounter: Encounter,
+    position: int,
+    kind: str,
+    tap_id: UUID,
+    drug: int | None = None,
+    late: Late | None = None,
 ) -> Encounter:
-    """One press: the server's time, or an earlier one with a reason. Pressing twice is pressing once."""
+    """One press: the server's time, or an earlier one with a reason. Pressing twice is pressing once.
+
+    `drug` is the id of the row that the button was shown for; refused where another one is at its place by now.
+    """
     current = current_encounter(encounter)
     if current.taps.filter(client_id=tap_id).exists():
         return current
@@ -152,6 +166,8 @@ def tap(
     if late is not None:
         _check_late(late, now)
     row = _administration(current, position)
+    if drug is not None and row.pk != drug:
+        raise Refused(OTHER_DRUG)
     before = document_of(current)
     at = late.happened_at if late else now
     _apply(row, Kind(kind), at, now)
@@ -174,6 +190,8 @@ def undo_tap(*, by: User, encounter: Encounter, tap_id: UUID) -> Encounter:
     if last is None or last.client_id != tap_id:
         raise Refused("Only the last tap can be taken back, and another one came after it.")
     row = _administration(current, last.position)
+    if not last.stands_on(row):
+        raise Refused("The time of this tap was changed in the record since. Correct it there instead.")
     before = document_of(current)
     _take_back(row, Kind(last.kind), last.happened_at)
     last.undone_at = timezone.now()

@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from infusion import audit, judgements
+from infusion.actions.same_drugs import minute_of, same_drugs
 from infusion.models import (
     Administration,
     Approval,
@@ -337,10 +338,31 @@ def keep_patient(
 
 
 def _replace_administrations(encounter: Encounter, recorded: Recorded, now: datetime) -> None:
-    """Write the administrations as they are now. A time that did not change keeps when it was first entered."""
-    entered, witnesses = _entered_times(encounter), _witnesses(encounter)
+    """Write the administrations as they are now. A drug keeps its row's id, its taps, and when times were entered."""
+    stored = list(encounter.administrations.prefetch_related("pauses", "discards"))
+    rows = rows_of_record(encounter, recorded, now)
+    same = same_drugs(stored, rows.administrations)
+    entered, witnesses = _entered_times(same), _witnesses(same)
+    rows = rows_of_record(encounter, recorded, now, entered, witnesses)
+    for place, old in same.items():
+        if (old.drug, old.route) == (rows.administrations[place].drug, rows.administrations[place].route):
+            rows.administrations[place].pk = old.pk
     encounter.administrations.all().delete()
-    write_rows([rows_of_record(encounter, recorded, now, entered, witnesses)])
+    write_rows([rows])
+    _move_taps(encounter, {old.position: place for place, old in same.items()}, now)
+
+
+def _move_taps(encounter: Encounter, places: Mapping[int, int], now: datetime) -> None:
+    """Taps go where their drug went, and end with it."""
+    for tap in encounter.taps.filter(undone_at__isnull=True):
+        place = places.get(tap.position)
+        if place is None:
+            tap.undone_at = now
+        elif place != tap.position:
+            tap.position = place
+        else:
+            continue
+        tap.save(update_fields=["undone_at", "position"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,17 +440,17 @@ EnteredTimes = dict[tuple[Place, str, datetime], tuple[datetime, datetime]]
 Discarded = tuple[int, int, Decimal, str]
 
 
-def _entered_times(encounter: Encounter) -> EnteredTimes:
+def _entered_times(same: Mapping[int, Administration]) -> EnteredTimes:
     """By place and minute, the instant that is stored and when it was entered: a form knows minutes, a tap seconds."""
     times: EnteredTimes = {}
-    for row in encounter.administrations.prefetch_related("pauses"):
-        places: list[tuple[Place, Administration | Pause]] = [((row.position,), row)]
-        places += [((row.position, pause.position), pause) for pause in row.pauses.all()]
+    for position, row in same.items():
+        places: list[tuple[Place, Administration | Pause]] = [((position,), row)]
+        places += [((position, pause.position), pause) for pause in row.pauses.all()]
         for place, timed in places:
             for end in ("started", "stopped"):
                 happened, entered = getattr(timed, f"{end}_at"), getattr(timed, f"{end}_entered_at")
                 if happened and entered:
-                    times[place, end, _minute(happened)] = happened, entered
+                    times[place, end, minute_of(happened)] = happened, entered
     return times
 
 
@@ -438,24 +460,20 @@ def _stamped(
     stamps: dict[str, datetime | None] = {}
     for end, recorded in (("started", timed.start), ("stopped", timed.stop)):
         happened = _instant(recorded, clinic)
-        known = entered.get((place, end, _minute(happened))) if happened else None
-        same = known is not None and (happened == known[0] or happened == _minute(known[0]))
+        known = entered.get((place, end, minute_of(happened))) if happened else None
+        same = known is not None and (happened == known[0] or happened == minute_of(known[0]))
         stamps[f"{end}_at"] = known[0] if known and same else happened
         stamps[f"{end}_entered_at"] = (known[1] if known and same else now) if happened else None
     return stamps
 
 
-def _minute(moment: datetime) -> datetime:
-    return moment.replace(second=0, microsecond=0)
-
-
-def _witnesses(encounter: Encounter) -> dict[Discarded, int]:
+def _witnesses(same: Mapping[int, Administration]) -> dict[Discarded, int]:
     """Who saw which discard being thrown away."""
-    rows = Discard.objects.filter(administration__encounter=encounter, witness__isnull=False)
     return {
-        (row.administration.position, row.position, row.amount, row.reason): row.witness_id
-        for row in rows.select_related("administration")
-        if row.witness_id is not None
+        (position, discard.position, discard.amount, discard.reason): discard.witness_id
+        for position, row in same.items()
+        for discard in row.discards.all()
+        if discard.witness_id is not None
     }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from infusion.models.encounter import Encounter
+from infusion.models.encounter import Administration, Encounter
 from infusion.models.fields import MilligramField
 from infusion.models.people import Clinic, Patient
 from infusion.services.facts import ROUTES
@@ -92,6 +93,17 @@ class Tap(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.happened_at:%H:%M}"
+
+    def stands_on(self, row: Administration) -> bool:
+        """Whether a drug still has the time that this tap recorded. A new bag records none of its own."""
+        pauses = row.pauses.all()
+        times: dict[str, list[datetime | None]] = {
+            self.Kind.START: [row.started_at],
+            self.Kind.PAUSE: [pause.started_at for pause in pauses],
+            self.Kind.RESUME: [pause.stopped_at for pause in pauses],
+            self.Kind.STOP: [row.stopped_at],
+        }
+        return row.position == self.position and self.happened_at in times.get(self.kind, [self.happened_at])
 
 
 class WorkingCopy(models.Model):

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from infusion.access import NURSE, allow
 from infusion.actions import Late, Refused, Stale, begin_order, confirm_dose, hand_to_billing, tap, undo_tap
 from infusion.chair_board import Board, board_of
-from infusion.models import Clinic, Encounter, Order, Tap, User
+from infusion.models import Administration, Clinic, Encounter, Order, Tap, User
 from infusion.premedication import premedication_for
 from infusion.readings import proof_of_telling
 from infusion.selectors import encounter_for
@@ -158,15 +158,24 @@ def live_page(request: HttpRequest, live: Live, entry: LateEntry | None = None, 
 
 
 def live_context(live: Live, entry: LateEntry | None = None) -> dict[str, object]:
+    choices = late_choices(live)
+    if entry is None:
+        entry = LateEntry(what=choice_of("stop", live.lost.row) if live.lost and live.is_open else "")
+    elif choices and entry.what not in dict(choices):
+        choices = [("", "Choose what happened"), *choices]
     return {
         "live": live,
         "encounter": live.encounter,
-        "late": entry or LateEntry(what=f"stop-{live.lost.row.position}" if live.lost and live.is_open else ""),
-        "late_choices": late_choices(live),
+        "late": entry,
+        "late_choices": choices,
         "late_days": [(day.isoformat(), date_in_words(day)) for day in days_of(live)],
         "late_reasons": REASONS,
         **time_context(live.now),
     }
+
+
+def choice_of(kind: str, row: Administration) -> str:
+    return f"{kind}-{row.position}-{row.pk}"
 
 
 def late_choices(live: Live) -> list[tuple[str, str]]:
@@ -176,7 +185,8 @@ def late_choices(live: Live) -> list[tuple[str, str]]:
     for drug in drugs:
         for press in (*drug.presses, *((drug.new_bag,) if drug.new_bag else ())):
             words = "Given" if press.kind == Kind.START and not drug.course.is_timed else press.words
-            found.append((f"{press.kind}-{drug.position}", f"{drug.course.name}: {words}" if live.several else words))
+            words = f"{drug.course.name}: {words}" if live.several else words
+            found.append((choice_of(press.kind, drug.course.row), words))
     return found
 
 
@@ -215,7 +225,8 @@ def pressed(request: HttpRequest, stored: Encounter) -> HttpResponse:
 
 
 def press(request: HttpRequest, stored: Encounter, by: User, kind: str) -> None:
-    tap(by=by, encounter=stored, position=position_of(request), kind=kind, tap_id=tap_id_of(request))
+    position, drug = (number_of(request.POST.get(name, "")) for name in ("position", "drug"))
+    tap(by=by, encounter=stored, position=position, drug=drug, kind=kind, tap_id=tap_id_of(request))
 
 
 def take_back(request: HttpRequest, stored: Encounter, by: User) -> None:
@@ -273,22 +284,25 @@ def enter_late(request: HttpRequest, stored: Encounter) -> HttpResponse:
 
     entry = LateEntry(what=sent("what"), at=sent("at"), day=sent("day"), turn=sent("turn"), reason=sent("reason"))
     late = entry.read(live.now, days_of(live))
-    kind, _, position = entry.what.partition("-")
+    kind, *place = entry.what.split("-")
     try:
         entry.tap_id = tap_id_of(request)
-        if kind not in Kind.values or not position.isdecimal() or len(position) > 4:
+        if kind not in Kind.values or len(place) != 2:
             entry.problems["what"] = "Choose what happened."
         if late is not None and not entry.problems:
-            tap(by=by, encounter=stored, position=int(position), kind=kind, tap_id=entry.tap_id, late=late)
+            position, drug = map(number_of, place)
+            tap(by=by, encounter=stored, position=position, drug=drug, kind=kind, tap_id=entry.tap_id, late=late)
             return redirect("chair", stored.public_id)
     except Refused as refusal:
-        entry.problems.setdefault("at", str(refusal))
+        stored = encounter_for(by, stored.public_id) or stored
+        live = Live(stored, by, live.now)
+        there = entry.what in dict(late_choices(live))
+        entry.problems.setdefault("at" if there else "what", str(refusal))
     return live_page(request, live, entry, status=422)
 
 
-def position_of(request: HttpRequest) -> int:
-    sent = request.POST.get("position", "")
-    if not sent.isdecimal() or len(sent) > 4:
+def number_of(sent: str) -> int:
+    if not sent.isdecimal() or len(sent) > 18:
         raise Refused(OLD_PAGE)
     return int(sent)
 

@@ -74,6 +74,11 @@ class Drug:
         return self.course.row.position
 
     @property
+    def key(self) -> int:
+        """What a button names beside the place, which another drug may have by the time it is pressed."""
+        return self.course.row.pk
+
+    @property
     def clock(self) -> str:
         """The running time in big digits, which may break between hours and minutes where letters are set wide;
         nothing before the start and for what does not run."""
@@ -253,11 +258,15 @@ class Live:
     @property
     def undo(self) -> Undo | None:
         last = self.taps[-1] if self.taps else None
-        if last is None or not self.is_open or self.now - last.entered_at > UNDO_WITHIN:
+        if last is None or not self.is_open or self.now - last.entered_at > UNDO_WITHIN or not self._stands(last):
             return None
         minutes = (self.now - last.entered_at) // timedelta(minutes=1)
         ago = "just now" if minutes < 1 else "a minute ago" if minutes == 1 else f"{minutes} minutes ago"
         return Undo(last.client_id, f"{self._tap_words(last)} at {when(last.happened_at, self.now)}", ago)
+
+    def _stands(self, tap: Tap) -> bool:
+        """Whether the record still has what a tap recorded: the form may have changed it since."""
+        return any(tap.stands_on(course.row) for course in self.courses)
 
     def _tap_words(self, tap: Tap) -> str:
         course = next((each for each in self.courses if each.row.position == tap.position), None)
@@ -269,7 +278,7 @@ class Live:
         """Every time of the record, the latest first; one that was typed says so."""
         found: list[tuple[datetime, int, Recorded]] = []
         tapped: set[tuple[int, datetime]] = set()
-        for order, tap in enumerate(self.taps):
+        for order, tap in enumerate(each for each in self.taps if self._stands(each)):
             tapped.add((tap.position, tap.happened_at))
             by = f"Late entry at {when(tap.entered_at, self.now)}, {tap.by.signature}: {tap.late_reason}"
             line = Recorded(

@@ -427,6 +427,7 @@ def tapped(encounter: Encounter, nurse: User, dice: random.Random) -> Iterator[t
         kind, now = dice.choice(NEXT[kind]), now + timedelta(seconds=dice.randint(61, 3600))
         tablet = now + timedelta(seconds=dice.randint(-86_400, 86_400))
         sent = {**dict.fromkeys(CLAIMED, tablet.isoformat()), "act": kind, "position": "0", "tap": str(uuid4())}
+        sent["drug"] = str(encounter.administrations.get().pk)
         with time_machine.travel(now, tick=False):
             client.force_login(nurse)
             address = reverse("chair", args=[encounter.public_id])

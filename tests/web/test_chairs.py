@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html import unescape
@@ -18,9 +19,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from infusion.actions import Ordered, begin_order, place_order, tap
+from infusion.actions import Ordered, Recorded, begin_order, place_order, save_encounter, tap
 from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
-from infusion.selectors import review_of
+from infusion.selectors import facts_of, review_of
+from infusion.services import facts
 from payers.models import Payer
 from tests.web.conftest import questions
 from tests.web.page import Form, Page
@@ -120,6 +122,11 @@ def live(client: Tablet, after: int, encounter: Encounter) -> str:
 def form_with(client: Tablet, after: int, encounter: Encounter, button: str) -> Form:
     forms = Page(live(client, after, encounter).encode()).forms.values()
     return next(form for form in forms if ("act", button) in form.buttons)
+
+
+def what(kind: str, encounter: Encounter) -> str:
+    """What the form for a late time sends for the first drug."""
+    return f"{kind}-0-{encounter.administrations.get(position=0).pk}"
 
 
 def tiles(text: str) -> list[str]:
@@ -311,6 +318,114 @@ def test_a_tap_of_a_page_that_is_behind_is_refused_with_a_sentence(client: Table
     assert "older page" in live(client, 2, encounter)
 
 
+@pytest.fixture
+def three(run: Any, nurse: User) -> Encounter:
+    """An encounter with two drugs before the one that was ordered."""
+    encounter = run(3, "Sarah Whitfield", 0)
+    before = [facts.Administration(id="", route="iv_push", drug=drug) for drug in ("J1200", "J2930")]
+    return saved(encounter, nurse, [*before, *facts_of(encounter).administrations])
+
+
+def saved(encounter: Encounter, nurse: User, drugs: Sequence[facts.Administration]) -> Encounter:
+    seen = facts_of(encounter)
+    named = tuple(replace(each, id=f"a{n}") for n, each in enumerate(drugs, 1))
+    recorded = Recorded(
+        patient_reference=encounter.patient.reference, payer=encounter.payer, date_of_service=seen.date_of_service,
+        facts=replace(seen, administrations=named),
+    )  # fmt: skip
+    return save_encounter(
+        by=nurse, clinic=encounter.clinic, client_id=encounter.client_id, recorded=recorded,
+        public_id=encounter.public_id, version=Encounter.objects.get(pk=encounter.pk).version,
+    )  # fmt: skip
+
+
+def without_the_first(encounter: Encounter, nurse: User) -> Encounter:
+    """What "Remove" at the first drug does, once the form is saved: the others move up."""
+    current = Encounter.objects.get(pk=encounter.pk)
+    return saved(current, nurse, facts_of(current).administrations[1:])
+
+
+def started(encounter: Encounter) -> list[tuple[str, bool]]:
+    rows = encounter.administrations.order_by("position")
+    return [(row.drug, row.started_at is not None) for row in rows]
+
+
+def start_of(client: Tablet, after: int, encounter: Encounter, position: int) -> dict[str, str]:
+    forms = Page(live(client, after, encounter).encode()).forms.values()
+    found = [form.fields for form in forms if ("act", "start") in form.buttons]
+    return next(fields for fields in found if fields["position"] == str(position))
+
+
+def test_a_tap_starts_no_other_drug_than_the_one_it_was_shown_for(client: Tablet, three: Any, nurse: User) -> None:
+    fields = start_of(client, 0, three, 1)
+    without_the_first(three, nurse)
+    post(client, 1, three, **fields, act="start")
+    assert started(three) == [("J2930", False), ("J2350", False)]
+    assert "The drugs of this encounter were changed meanwhile" in live(client, 1, three)
+    post(client, 2, three, **start_of(client, 2, three, 0), act="start")
+    assert started(three) == [("J2930", True), ("J2350", False)]
+
+
+def test_a_late_time_is_given_to_no_other_drug(client: Tablet, three: Any, nurse: User) -> None:
+    rows = {row.position: row.pk for row in three.administrations.all()}
+    form = form_with(client, 10, three, "late")
+    assert f"start-1-{rows[1]}" in live(client, 10, three)
+    without_the_first(three, nurse)
+    asked = {**form.fields, "act": "late", "what": f"start-1-{rows[1]}", "at": "0905", "reason": "busy"}
+    reply = post(client, 11, three, **asked)
+    assert reply.status_code == 422
+    text = reply.content.decode()
+    assert "The drugs of this encounter were changed meanwhile" in text
+    assert 'value="0905"' in text
+    assert '<option value="">Choose what happened</option>' in text
+    assert not any(begun for _, begun in started(three))
+
+
+def test_a_page_that_is_merely_older_can_be_pressed(client: Tablet, three: Any, nurse: User) -> None:
+    first, second = (start_of(client, 0, three, position) for position in (0, 1))
+    post(client, 1, three, **first, act="start")
+    saved(three, nurse, facts_of(Encounter.objects.get(pk=three.pk)).administrations)
+    post(client, 2, three, **second, act="start")
+    assert started(three) == [("J1200", True), ("J2930", True), ("J2350", False)]
+
+
+def test_a_drug_that_was_put_in_anothers_place_is_not_started_by_the_others_button(
+    client: Tablet, three: Any, nurse: User
+) -> None:
+    fields = start_of(client, 0, three, 1)
+    drugs = list(facts_of(three).administrations)
+    saved(three, nurse, [drugs[0], replace(drugs[1], drug="J1100"), drugs[2]])
+    post(client, 1, three, **fields, act="start")
+    assert not any(begun for _, begun in started(three))
+
+
+def test_undo_takes_back_only_the_time_of_its_tap(client: Tablet, three: Any, nurse: User) -> None:
+    post(client, 0, three, **start_of(client, 0, three, 2), act="start")
+    post(client, 1, three, **start_of(client, 1, three, 0), act="start")
+    post(client, 2, three, **start_of(client, 2, three, 1), act="start")
+    fields = form_with(client, 3, three, "undo").fields
+    without_the_first(three, nurse)
+    post(client, 3, three, **fields, act="undo")
+    assert started(three) == [("J2930", False), ("J2350", True)], "the tap went up with its drug"
+    assert three.administrations.get(drug="J2350").started_entered_at == minutes(0)
+    assert words_of(live(client, 4, three)).count("Undo") == 1, "the tap of the drug that was removed ended with it"
+    post(client, 5, three, **form_with(client, 4, three, "undo").fields, act="undo")
+    assert started(three) == [("J2930", False), ("J2350", False)]
+
+
+def test_a_time_that_was_changed_in_the_form_is_not_undone(client: Tablet, run: Any, nurse: User) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 4))
+    fields = form_with(client, 5, encounter, "undo").fields
+    [drug] = facts_of(Encounter.objects.get(pk=encounter.pk)).administrations
+    saved(encounter, nurse, [replace(drug, start=minutes(2))])
+    text = words_of(live(client, 5, encounter))
+    assert "Undo" not in text
+    assert "09:04" not in text.partition("Times recorded")[2]
+    post(client, 6, encounter, **fields, act="undo")
+    assert encounter.administrations.get().started_at == minutes(2)
+    assert "was changed in the record since" in live(client, 6, encounter)
+
+
 def test_the_last_tap_is_undone_once_and_only_for_a_while(client: Tablet, run: Any) -> None:
     encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("stop", 20))
     text = words_of(live(client, 21, encounter))
@@ -327,7 +442,7 @@ def test_the_last_tap_is_undone_once_and_only_for_a_while(client: Tablet, run: A
 def test_a_late_time_needs_its_reason_and_is_marked(client: Tablet, run: Any) -> None:
     encounter = run(3, "Sarah Whitfield", 0, ("start", 0))
     form = form_with(client, 90, encounter, "late")
-    asked = {**form.fields, "act": "late", "what": "pause-0", "at": "1005"}
+    asked = {**form.fields, "act": "late", "what": what("pause", encounter), "at": "1005"}
     reply = post(client, 90, encounter, **asked)
     assert reply.status_code == 422
     text = reply.content.decode()
@@ -348,7 +463,7 @@ def test_a_late_time_needs_its_reason_and_is_marked(client: Tablet, run: Any) ->
 )  # fmt: skip
 def test_a_time_that_cannot_be_is_explained(client: Tablet, run: Any, at: str, says: str) -> None:
     encounter = run(3, "Sarah Whitfield", 0, ("start", 0))
-    reply = post(client, 90, encounter, act="late", what="stop-0", at=at, reason="busy", tap=uuid4())
+    reply = post(client, 90, encounter, act="late", what=what("stop", encounter), at=at, reason="busy", tap=uuid4())
     assert reply.status_code == 422
     assert says in reply.content.decode()
     assert "<title>Error: " in reply.content.decode()
@@ -357,7 +472,7 @@ def test_a_time_that_cannot_be_is_explained(client: Tablet, run: Any, at: str, s
 
 def test_yesterdays_stop_is_entered_on_its_day(client: Tablet, run: Any) -> None:
     encounter = run(3, "Sarah Whitfield", 0, ("start", 0))
-    sent = {"act": "late", "what": "stop-0", "at": "1130", "reason": "forgotten", "tap": str(uuid4())}
+    sent = {"act": "late", "what": what("stop", encounter), "at": "1130", "reason": "forgotten", "tap": str(uuid4())}
     assert "Tuesday, March 10, 2026" in live(client, 24 * 60, encounter)
     post(client, 24 * 60, encounter, **sent, day="2026-03-10")
     assert encounter.administrations.get().stopped_at == minutes(150)
@@ -368,7 +483,7 @@ def test_a_stop_that_is_missing_is_asked_for_with_its_time(client: Tablet, run: 
     assert "No stop since" not in live(client, 150, encounter).partition('id="live"')[2]
     text = live(client, 24 * 60, encounter).partition('id="live"')[2]
     assert "No stop since March 10, 09:00. If the infusion has ended" in words_of(text)
-    assert '<option value="stop-0" selected>' in text
+    assert f'<option value="{what("stop", encounter)}" selected>' in text
     assert '<details class="late" id="late" open>' in text
 
 
@@ -376,7 +491,14 @@ def test_the_repeated_hour_is_asked_about(client: Tablet, run: Any) -> None:
     night = 236 * 24 * 60 - 120  # the night to November 1, when 01:30 comes twice
     encounter = run(3, "Sarah Whitfield", night, ("start", night))
     later = night + 24 * 60
-    sent = {"act": "late", "what": "stop-0", "at": "0130", "reason": "busy", "tap": str(uuid4()), "day": "2026-11-01"}
+    sent = {
+        "act": "late",
+        "what": what("stop", encounter),
+        "at": "0130",
+        "reason": "busy",
+        "tap": str(uuid4()),
+        "day": "2026-11-01",
+    }
     reply = post(client, later, encounter, **sent)
     assert "comes twice on this night" in reply.content.decode()
 
@@ -413,8 +535,9 @@ def test_what_is_given_before_needs_one_tap_each(client: Tablet, place: Place) -
     assert words_of(text).count("Given now") == 2
     assert buttons(text) == ["start", "start", "start"]
     assert "Acetaminophen 650 mg" in words_of(text)
+    drugs = dict(encounter.administrations.values_list("position", "pk"))
     for position, after, kind in ((0, 1, "start"), (1, 2, "start"), (2, 30, "start"), (2, 180, "stop")):
-        post(client, after, encounter, act=kind, position=position, tap=uuid4())
+        post(client, after, encounter, act=kind, position=position, drug=drugs[position], tap=uuid4())
     text = words_of(live(client, 181, encounter))
     assert "1 vial of 125 mg; 25 mg discarded, rest of the vial" in text
     assert re.search("Methylprednisolone[^:]*: Given", text)
