@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from django.http import HttpRequest
@@ -48,11 +49,11 @@ def elements_of(body: bytes) -> list[bytes]:
     """The elements of a list as they were sent, so that what is wrong in one concerns no other."""
     try:
         text = body.decode(json.detect_encoding(body))
-        found = list(_elements(text))
+        found = list(islice(_elements(text), MOST_ENCOUNTERS + 1))
     except (ValueError, RecursionError):
         raise unlike("", "", "A list of encounters is expected, as JSON: [{…}, {…}].") from None
     if len(found) > MOST_ENCOUNTERS:
-        words = f"{len(found):,} encounters are too many for one request, which takes {MOST_ENCOUNTERS:,}. Split them."
+        words = f"More than {MOST_ENCOUNTERS:,} encounters are too many for one request. Split them."
         raise Problem(413, CODES[413][0], words)
     return [each.encode() for each in found]
 

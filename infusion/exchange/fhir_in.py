@@ -37,6 +37,8 @@ from infusion.services.wire import DAY, TIME, Unreadable, decode
 Document = Mapping[str, Any]
 
 MOST_BYTES, MOST_ENTRIES = 20_000_000, 50_000
+# Each may begin an object in memory. A bundle of drugs given has 1,100,000 of them in 20 MB.
+MOST_PARTS = 1_200_000
 UNITS_OF_MEASURE, SNOMED, ICD10 = (
     "http://unitsofmeasure.org",
     "http://snomed.info/sct",
@@ -86,6 +88,8 @@ def read_fhir(file: IO[bytes], zone: str, reference: Reference) -> FileRead:
     content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise UnreadableFile(f"The bundle is larger than {MOST_BYTES // 1_000_000} MB. Bring it in by weeks.")
+    if sum(map(content.count, (b"[", b"{", b","))) > MOST_PARTS:
+        raise UnreadableFile(f"The bundle has more than {MOST_PARTS:,} brackets and commas. Bring it in by weeks.")
     try:
         bundle = cast(Any, decode(content.removeprefix(b"\xef\xbb\xbf")))
     except Unreadable as problem:

@@ -143,6 +143,7 @@ def test_one_that_was_not_given_is_no_administration() -> None:
     [
         ("{", "not JSON"), ("[]", "no FHIR bundle"), ('{"resourceType": "Patient"}', "has to be Bundle"),
         ('{"resourceType": "Bundle"}', "0 entries"), ('{"resourceType": "Bundle", "entry": [1]}', "list of objects"),
+        ('{"entry":[' + "[]," * 601_000 + "[]]}", "more than 1,200,000 brackets and commas"),
         ('{"resourceType": "Bundle", "resourceType": "Bundle"}', "given twice"),
     ],
 )  # fmt: skip
