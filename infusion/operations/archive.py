@@ -103,9 +103,9 @@ def look_at(there: BaseDatabaseWrapper) -> None:
 
 def end_of_audit() -> str:
     """Where the audit ends. Raises Unsound where it is not what was written."""
-    if flaws := check().flaws:
-        raise Unsound(flaws[0])
-    return heads()
+    if (found := check()).flaws:
+        raise Unsound(found.flaws[0])
+    return found.head
 
 
 # Making it ------------------------------------------------------------------------------------------------------------

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from infusion import capture
+from infusion import capture, chain
 from infusion.actions import Recorded, save_encounter
 from infusion.audit import AuditChange, AuditEvent, record_reading
 from infusion.chain import check, heads
 from infusion.models import BatchFile, Clinic, Patient, User
+from infusion.operations.elsewhere import instead
 from infusion.replay import differences
+from tests.prove.elsewhere import answer_for_fixtures
 from tests.web.conftest import House
 from tests.web.test_audit import lift_the_guards, run
 
@@ -91,3 +94,51 @@ def test_the_command_prints_the_head_and_names_the_first_bad_row(
     run("UPDATE infusion_auditevent SET by_name = 'someone' WHERE sequence = 5")
     with pytest.raises(CommandError, match="Write 5 is not as it was written"):
         call_command("audit_verify")
+
+
+# While people work ----------------------------------------------------------------------------------------------------
+
+
+def by_another_process(write: Callable[[], object]) -> None:
+    """On a connection of its own, which does not wait for a lock."""
+    settings = connection.settings_dict
+    patience = {"timeout": 0} if connection.vendor == "sqlite" else {}
+    with instead({**settings, "OPTIONS": {**settings["OPTIONS"], **patience}}), transaction.atomic():
+        write()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_written_during_a_check_is_left_to_the_next(
+    clinic: Clinic, nurse: User, sarah: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_for_fixtures()
+    save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=sarah)
+    record_reading("encounter.open", by=nurse, subject="encounter", subject_id=1, clinic_id=1)
+    whole = check()
+    digest, seen = chain.digest, [0]
+
+    def slow(text: str) -> str:
+        seen[0] += 1
+        if seen[0] in (1, whole.events, whole.events + 1):
+            by_another_process(lambda: save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=sarah))
+            by_another_process(
+                lambda: record_reading("encounter.open", by=nurse, subject="encounter", subject_id=1, clinic_id=1)
+            )
+        return digest(text)
+
+    monkeypatch.setattr(chain, "digest", slow)
+    monkeypatch.setattr(chain, "ROWS_AT_ONCE", 1)  # so that most is still to be read
+    found = check()
+    assert found.flaws == []
+    assert (found.head, found.events, found.readings) == (whole.head, whole.events, whole.readings)
+    monkeypatch.setattr(chain, "digest", digest)
+    assert check().head == heads() != found.head
+    assert (check().flaws, check().readings) == ([], 4)
+
+
+def test_rows_of_a_write_after_the_head_are_found(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "ROWS_AT_ONCE", 2)  # fewer than one write may take
+    assert check().flaws == []
+    last = AuditEvent.objects.latest("sequence").sequence
+    AuditChange.objects.create(relation="infusion_patient", key=1, written="{}", event=last + 1)
+    assert check().flaws == [f"Write {last + 1} is gone, and rows that it wrote are left."]

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from infusion.chain import check, heads
+from infusion.chain import check
 from infusion.replay import differences
 
 MOST_TOLD = 20
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{found.events:,} writes of {found.changes:,} rows and {found.readings:,} readings were looked at."
         )
-        self.stdout.write(f"Head: {heads()}")
+        self.stdout.write(f"Head: {found.head}")
         if told:
             raise CommandError("The record is not whole.\n" + "\n".join(told))
         self.stdout.write("The record is whole." + (" Replayed, it gives every table." if options["replay"] else ""))
