@@ -35,6 +35,7 @@ from infusion.incoming import destination, recorded
 from infusion.models import ApiClient, Encounter
 from infusion.repeats import is_same
 from infusion.selectors import encounters_of, with_record
+from infusion.services.dose_limits import QUOTING
 from infusion.services.wire import DAY
 from payers.models import Payer
 
@@ -43,6 +44,8 @@ VERSION = re.compile(r'"([0-9]{1,9})"|([0-9]{1,9})')
 CURSOR = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})_([0-9a-f]{32})")
 ON_A_PAGE, MOST_ON_A_PAGE = 100, 500
 PARAMETERS = ("date_of_service_from", "date_of_service_to", "after", "limit")
+EARLIER = "What was given at earlier visits bears on this. Someone who may read the record sees how."
+HELD_UP = "A finding here or a question of billing holds it up. Someone who may read the record sees which."
 State = Encounter.State
 
 router = Router(tags=["encounters"])
@@ -144,8 +147,15 @@ class _Draft:
             return self.answer(saved, str(refused))
 
     def answer(self, saved: Encounter, not_handed_over: str | None = None) -> HttpResponse:
-        """Nothing of the record: whoever may only write learns nothing about a patient."""
+        """Nothing of the record: whoever may only write learns nothing about a patient.
+
+        Of what it did not send itself, such a program learns only that it is there.
+        """
         statement = statement_of(saved, approval_of(saved))
+        if READ not in self.client.scopes:
+            for each in statement["findings"]:
+                each["message"] = EARLIER if each["code"] in QUOTING else each["message"]
+            not_handed_over = not_handed_over and HELD_UP
         document = {
             **head_of(saved), "status": statement["status"], "findings": statement["findings"],
             "not_handed_over": not_handed_over,

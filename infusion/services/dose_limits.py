@@ -18,6 +18,8 @@ from infusion.services.reference import Drug
 from payers.policy import Rules
 
 LIMITS = ("maximum_units_per_dose", "maximum_units_per_period", "minimum_days_between_doses")
+QUOTING = ("units.above_period_limit", "dose.too_soon")
+"""The findings that say something of earlier doses."""
 
 
 def check_dose_limits(

@@ -13,10 +13,12 @@ from infusion.access import ADMIN
 from infusion.actions import Recorded, approve, hand_to_billing, return_to_nurse
 from infusion.actions.desk import correct, void
 from infusion.api import keys
+from infusion.api.encounters import EARLIER, HELD_UP
 from infusion.audit import AuditEvent, Reading
 from infusion.models import ApiAnswer, Clinic, Encounter, User
 from infusion.replay import differences
 from infusion.selectors import facts_of, review_of
+from infusion.services.dose_limits import QUOTING
 from payers.actions import Departure, publish_override
 from payers.models import Payer
 from tests.web.conftest import House
@@ -119,6 +121,29 @@ def test_whoever_may_only_write_learns_nothing(admin_user: User, sarah: Recorded
     assert [reply.status_code for reply in replies] == [201, 200, 409, 200, 422]
     assert not any(sarah.patient_name in reply.content.decode() for reply in replies)
     assert writer.ask("GET", f"encounters/{client_id}").status_code == 403
+
+
+def test_whoever_may_only_write_is_quoted_no_earlier_dose_and_no_question(
+    program: Program, admin_user: User, biller: User, medicare: Payer, sarah: Recorded
+) -> None:
+    for name, value in (("minimum_days_between_doses", 150), ("maximum_units_per_period", 700)):
+        departure = Departure(
+            parameter=name, value=value, effective_from=date(2025, 1, 1), source_document="Bulletin",
+            source_read_on=date(2026, 1, 2),
+        )  # fmt: skip
+        publish_override(by=None, payer=medicare, departure=departure, status="unverified")
+    put(program, uuid4(), a_draft(sarah, diagnoses=[]))
+    client_id, writer = uuid4(), a_program(admin_user, [WRITE], "Writer")
+    told = {each["code"]: each for each in put(program, client_id, a_draft(sarah, hand_over=True)).json()["findings"]}
+    asked = Encounter.objects.get(client_id=client_id)
+    return_to_nurse(by=biller, encounter=asked, version=2, question="Two vials?")
+    reply = put(writer, client_id, a_draft(sarah, hand_over=True), If_Match='"3"').json()
+    hidden = {each["code"]: each for each in reply["findings"]}
+    assert hidden.keys() == told.keys() >= set(QUOTING)
+    for code, finding in told.items():
+        assert hidden[code] == (finding | {"message": EARLIER} if code in QUOTING else finding)
+    assert "600 of earlier doses" in told["units.above_period_limit"]["message"]
+    assert (reply["state"], reply["not_handed_over"]) == ("draft", HELD_UP)
 
 
 @pytest.mark.parametrize(
