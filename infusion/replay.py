@@ -43,7 +43,10 @@ class Difference:
 
 
 def differences() -> Iterator[Difference]:
-    """Every row that the audit, replayed from empty, does not give as it is stored."""
+    """Every row that the audit, replayed from empty, does not give as it is stored.
+
+    The two are read one after the other: where people work, inside `archive.held_still`.
+    """
     for model in recorded_models():
         told, stored = rebuilt(model), stored_rows(model)
         for key in sorted(told.keys() | stored.keys()):

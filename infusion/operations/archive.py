@@ -165,6 +165,13 @@ def digest_of(file: Path) -> str:
 
 def copied_from_sqlite(part: Path) -> State:
     """One state of the file, whoever writes meanwhile."""
+    copy_sqlite(part)
+    with instead(sqlite_file(part)) as there:
+        look_at(there)
+        return state_of(there)
+
+
+def copy_sqlite(part: Path) -> None:
     name = connection.settings_dict["NAME"]
     with (
         closing(sqlite3.connect(name, timeout=PATIENCE_SECONDS)) as source,
@@ -174,16 +181,11 @@ def copied_from_sqlite(part: Path) -> State:
         copy.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
         source.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")  # all of it in one file
-    with instead(sqlite_file(part)) as there:
-        look_at(there)
-        return state_of(there)
 
 
 def dumped_from_postgresql(part: Path) -> State:
     """What is dumped and what is looked at is the same state: one transaction holds it still."""
-    settings = connection.settings_dict
-    options = {**settings["OPTIONS"], "isolation_level": IsolationLevel.REPEATABLE_READ}
-    with instead({**settings, "OPTIONS": options}) as there, transaction.atomic():
+    with held_still_on_postgresql() as there:
         with there.cursor() as cursor:
             cursor.execute("SELECT pg_export_snapshot()")
             [snapshot] = cursor.fetchone()
@@ -193,6 +195,32 @@ def dumped_from_postgresql(part: Path) -> State:
         )  # fmt: skip  # what a restoring set aside is not part of the site
         run("pg_restore", f"--file={os.devnull}", str(part))  # reads all of it
         return state_of(there)
+
+
+@contextmanager
+def held_still_on_postgresql() -> Iterator[BaseDatabaseWrapper]:
+    settings = connection.settings_dict
+    options = {**settings["OPTIONS"], "isolation_level": IsolationLevel.REPEATABLE_READ}
+    with instead({**settings, "OPTIONS": options}) as there, transaction.atomic():
+        yield there
+
+
+@contextmanager
+def held_still() -> Iterator[None]:
+    """Inside, whatever reads sees one moment of the database, whoever writes meanwhile.
+
+    Of SQLite that is a copy, beside the file so that it is no less protected: a long look at the file itself would keep
+    every writer waiting.
+    """
+    if connection.vendor == "postgresql":
+        with held_still_on_postgresql():
+            yield
+        return
+    place = Path(connection.settings_dict["NAME"])
+    with private(place.with_name(f".{place.name}.look-{os.getpid()}")) as copy:
+        copy_sqlite(copy)
+        with instead(sqlite_file(copy)):
+            yield
 
 
 def state_of(there: BaseDatabaseWrapper) -> State:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from infusion.chain import check
+from infusion.operations.archive import held_still
 from infusion.replay import differences
 
 MOST_TOLD = 20
@@ -21,10 +23,11 @@ class Command(BaseCommand):
         parser.add_argument("--replay", action="store_true", help="rebuild every table from the record, and compare it")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = check()
-        told = list(found.flaws)
-        if options["replay"]:
-            told += [str(each) for each in islice(differences(), MOST_TOLD)]
+        with held_still() if options["replay"] else nullcontext():
+            found = check()
+            told = list(found.flaws)
+            if options["replay"]:
+                told += [str(each) for each in islice(differences(), MOST_TOLD)]
         self.stdout.write(
             f"{found.events:,} writes of {found.changes:,} rows and {found.readings:,} readings were looked at."
         )
