@@ -221,11 +221,15 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_RATE_LIMITS = {
     "login": None,
     "login_failed": "5/300s/key",
+    "login_failed_told": "1/300s/key",
     "login_failed_from_address": "300/300s/ip",
-    "limit_told": "1/300s/key",
+    "login_failed_from_address_told": "1/300s/ip",
+    # A sealed code cannot be guessed; five wrong passwords of a stranger must not shut the way in by it.
+    "emergency_failed": "30/300s/ip",
+    "emergency_failed_told": "1/300s/ip",
     "reauthenticate": "10/m/user",
 }
-MFA_RATE_LIMITS = {"webauthn_login": "60/m/ip"}
+MFA_RATE_LIMITS = {"webauthn_login": "300/m/ip"}
 MFA_ADAPTER = "infusion.second_factor.Factors"
 MFA_FORMS = {
     "authenticate": "infusion.forms.sign_in.SecondFactor",

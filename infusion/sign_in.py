@@ -85,23 +85,27 @@ class Accounts(DefaultAccountAdapter):
     # Limits ----------------------------------------------------------------------------------------------------------
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        name = name_in(credentials)
-        browser = browser_of(request)
-        own = knows(browser, name)
-        key = key_of(name, browser if own else None)
-        usage = ratelimit.consume(request, app="allauth.account", action="login_failed", key=key)
-        if usage and not own:
-            from_address = ratelimit.consume(request, app="allauth.account", action="login_failed_from_address")
-            if from_address:
-                usage.usage.extend(from_address.usage)
-            else:
+        name, browser = name_in(credentials), browser_of(request)
+        own = browser if knows(browser, name) else None
+        self.count(
+            request, name, *([] if own else ["login_failed_from_address"]), "login_failed", key=key_of(name, own)
+        )
+
+    def count(self, request: HttpRequest, name: str, *actions: str, key: str | None = None) -> None:
+        """Counts one try, and refuses it where it is one too many, which is told once for each limit.
+
+        The address comes first: who makes up names without end leaves no trace for each of them.
+        """
+        usage = ratelimit.RateLimitUsage([])
+        for action in actions:
+            one = ratelimit.consume(request, app="allauth.account", action=action, key=key)
+            if one is None:
                 usage.rollback()
-                usage = None
+                if ratelimit.consume(request, app="allauth.account", action=f"{action}_told", key=key):
+                    self.tell_refused(request, name, limit=True)
+                raise self.validation_error("too_many_login_attempts")
+            usage.usage.extend(one.usage)
         self._login_failed_rl_usage = usage
-        if usage is None:
-            if ratelimit.consume(request, app="allauth.account", action="limit_told", key=key):
-                self.tell_refused(request, name, limit=True)
-            raise self.validation_error("too_many_login_attempts")
 
     def spare(self) -> None:
         """What turned out right is not counted."""

@@ -5,6 +5,7 @@ from allauth.mfa.totp import views as app
 from allauth.mfa.webauthn import views as passkeys
 from django.db import transaction
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.decorators.http import require_http_methods
 
 from infusion import api
 from infusion.admin import people
@@ -66,7 +67,12 @@ second_factor: list[URLPattern] = [
     path("passkeys/", factors.index, name="mfa_list_webauthn"),
     path("passkeys/add/", transaction.atomic(passkeys.add_webauthn), name="mfa_add_webauthn"),
     path("passkeys/again/", passkeys.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
-    path("passkeys/sign-in/", passkeys.login_webauthn, name="mfa_login_webauthn"),
+    # Another method is counted as a try, and any page that somebody has open can send a HEAD.
+    path(
+        "passkeys/sign-in/",
+        require_http_methods(["GET", "POST"])(passkeys.login_webauthn),
+        name="mfa_login_webauthn",
+    ),
     path("passkeys/<int:pk>/", keeps_one(transaction.atomic(passkeys.remove_webauthn)), name="mfa_remove_webauthn"),
 ]
 

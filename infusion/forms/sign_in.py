@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+from allauth.account.adapter import get_adapter as get_account_adapter
 from allauth.account.forms import ChangePasswordForm, LoginForm, ReauthenticateForm
 from allauth.core.internal.cryptokit import normalize_user_code
 from allauth.mfa.adapter import get_adapter
@@ -67,6 +68,13 @@ class NewPassword(ChangePasswordForm):
         super().__init__(*args, **kwargs)
         current = ("Current password", "Current password: enter the password that you signed in with.")
         in_our_look(self, {"oldpassword": current, **NEW_PASSWORDS})
+
+    def clean_oldpassword(self) -> str:
+        """Looked at as when signing in: counted, and told where it is wrong."""
+        typed: str = self.cleaned_data["oldpassword"]
+        if not get_account_adapter().reauthenticate(self.user, typed):
+            raise get_account_adapter().validation_error("enter_current_password")
+        return typed
 
     def clean(self) -> dict[str, Any] | None:
         cleaned: dict[str, Any] | None = super().clean()

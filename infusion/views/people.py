@@ -93,7 +93,7 @@ def alarm(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @login_not_required
 @never_cache
 def emergency(request: HttpRequest) -> HttpResponse:
-    """The way in by a sealed code, limited like a password."""
+    """The way in by a sealed code, limited for each address."""
     if request.user.is_authenticated:
         return redirect("mfa_index")
     form = Emergency(request.POST if request.method == "POST" else None)
@@ -109,7 +109,7 @@ def emergency(request: HttpRequest) -> HttpResponse:
 
 def come_in(request: HttpRequest, typed: dict[str, Any]) -> HttpResponse:
     adapter = get_adapter(request)
-    adapter.pre_authenticate(request, username=typed["username"])
+    adapter.count(request, typed["username"], "emergency_failed")
     try:
         person = use_emergency_code(username=typed["username"], code=typed["code"], password=typed["password1"])
     except Refused:

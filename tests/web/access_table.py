@@ -65,7 +65,7 @@ TABLE: dict[str, Cells] = {
     "account_inactive": {**read(ALL), "OPTIONS": ALL},
     "account_logout": {**read_and_write(ALL), "OPTIONS": ALL},  # leads a visitor to the calculator
     "mfa_authenticate": dict.fromkeys(METHODS, SIGNED_IN),  # leads home; to the sign-in page without a password before
-    "mfa_login_webauthn": {**dict.fromkeys(METHODS, SIGNED_IN), "OPTIONS": ALL},  # leads to the sign-in page as well
+    "mfa_login_webauthn": dict.fromkeys(("GET", "POST"), SIGNED_IN),  # leads to the sign-in page as well
     "emergency": read_and_write(ALL),
     "switch": read_and_write(ALL),
     "enter": read_and_write(ALL),

@@ -52,7 +52,7 @@ def test_few_routes_are_public() -> None:
     names = {"calculator", "rules", "contradictions", "healthz", "readyz", "metrics"}
     names |= {"account_login", "account_signup", "account_inactive", "account_logout"}
     names |= {"api:description"}
-    names |= {"mfa_login_webauthn", "emergency", "switch", "enter"}
+    names |= {"emergency", "switch", "enter"}
     assert names == PUBLIC
 
 

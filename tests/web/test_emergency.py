@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
@@ -84,6 +85,19 @@ def test_where_there_is_no_other_the_one_admin_answers(client: Client, admin_use
     use(client, make())
     address = f"/people/alarms/{EmergencyCode.objects.get().public_id}/"
     assert client.post(address, {"reason": "Telephone lost"}).status_code == 302
+
+
+def test_wrong_passwords_of_a_stranger_do_not_shut_it(client: Client, admin_user: User, settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "shut"}}
+    cache.clear()
+    for _ in range(6):
+        page = Client().post("/accounts/login/", {"login": "admin", "password": "wrong"})
+    assert b"Too many" in page.content
+    assert use(client, make()).status_code == 302
+    for _ in range(31):
+        page = use(Client(), "A" * 20)
+    assert b"Too many" in page.content
+    cache.clear()
 
 
 @pytest.mark.parametrize("what", ["wrong", "ended", "older", "someone else", "switched off"])

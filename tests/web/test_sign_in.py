@@ -1,6 +1,7 @@
 """Signing in and out, and what each person then finds on every page."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import Group
@@ -143,7 +144,7 @@ def test_a_new_password_that_cannot_be_taken_is_explained(
     assert told in reply.content.decode()
     nurse.refresh_from_db()
     assert nurse.check_password(password)
-    assert not AuditEvent.objects.exists()
+    assert {event.action for event in AuditEvent.objects.all()} == ({"sign_in.refused"} if "not it" in told else set())
 
 
 def test_guessing_is_slowed_down(client: Client, nurse: User, password: str, settings: Settings) -> None:
@@ -160,17 +161,13 @@ def test_guessing_is_slowed_down(client: Client, nurse: User, password: str, set
     assert "_auth_user_id" in client.session
 
 
-@pytest.mark.parametrize("page", [SIGN_IN, "/accounts/emergency/"])
-def test_other_letters_for_a_name_give_no_further_tries(
-    page: str, client: Client, admin_user: User, settings: Settings
-) -> None:
+def test_other_letters_for_a_name_give_no_further_tries(client: Client, admin_user: User, settings: Settings) -> None:
     """A database may take a dotless i and a long s for the letters that they become as capitals."""
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "letters"}}
     cache.clear()
-    new = {"code": "wrong", "password1": "four plain words here", "password2": "four plain words here"}
     for login in ("admin", "ADMIN", "adm\u0131n", "ADM\u0131N", " Admin"):
-        client.post(page, {"login": login, "username": login, "password": "wrong", **new})
-    reply = client.post(page, {"login": "adm\u0131n", "username": "adm\u0131n", "password": "wrong", **new})
+        client.post(SIGN_IN, {"login": login, "password": "wrong"})
+    reply = client.post(SIGN_IN, {"login": "adm\u0131n", "password": "wrong"})
     assert "Too many attempts" in reply.content.decode()
     cache.clear()
 
@@ -188,11 +185,46 @@ def test_what_happens_at_the_door_is_on_the_record(client: Client, nurse: User, 
     assert not [event for event in AuditEvent.objects.all() if "secret" in event.content()]
 
 
-def test_attempts_beyond_the_limit_leave_one_row(client: Client, nurse: User, settings: Settings) -> None:
+@pytest.fixture
+def counted(settings: Settings, db: None) -> Iterator[None]:
+    """A cache that keeps what is counted, for this test alone."""
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "told"}}
     cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.mark.usefixtures("counted")
+def test_attempts_beyond_the_limit_leave_one_row(client: Client, nurse: User) -> None:
     for _ in range(9):
         client.post(SIGN_IN, {"login": "nurse", "password": "wrong"})
     limits = [event.after and event.after.get("limit") for event in AuditEvent.objects.all()]
     assert limits == [None] * 5 + [True]
-    cache.clear()
+
+
+@pytest.mark.usefixtures("counted")
+def test_names_without_end_beyond_the_limit_of_an_address_leave_one_row(client: Client, settings: Settings) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {**settings.ACCOUNT_RATE_LIMITS, "login_failed_from_address": "3/300s/ip"}
+    for number in range(9):
+        client.post(SIGN_IN, {"login": f"made-up{number}", "password": "wrong"})
+    limits = [event.after and event.after.get("limit") for event in AuditEvent.objects.all()]
+    assert limits == [None] * 3 + [True]
+
+
+@pytest.mark.usefixtures("counted")
+def test_the_current_password_is_guessed_no_more_often_than_at_the_door(client: Client, nurse: User) -> None:
+    client.force_login(nurse)
+    new = {"password1": "four plain words here", "password2": "four plain words here"}
+    for number in range(6):
+        page = client.post("/accounts/password/change/", {"oldpassword": f"guess {number}", **new})
+    assert b"Too many" in page.content
+    told = [(event.action, event.subject_id) for event in AuditEvent.objects.all()]
+    assert told == [("sign_in.refused", str(nurse.pk))] * 5
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_head_is_no_try_of_a_passkey(client: Client, settings: Settings) -> None:
+    settings.MFA_RATE_LIMITS = {"webauthn_login": "1/m/ip"}
+    address = "/accounts/you/passkeys/sign-in/"
+    assert {client.head(address).status_code for _ in range(3)} == {405}
+    assert client.post(address, {"credential": "{}"}).status_code != 429
