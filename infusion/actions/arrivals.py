@@ -19,7 +19,6 @@ from infusion.actions.encounters import (
     keep_patient,
     patient_document,
     rows_of_record,
-    save_encounter,
     told_of_source,
     write_rows,
 )
@@ -47,23 +46,38 @@ class Saved:
 @transaction.atomic
 def save_new_encounters(*, by: User, clinic: Clinic, drafts: Sequence[Draft]) -> Saved:
     """Write new drafts, each with an audit event of its own. One that is here already stays as it is."""
-    here = {
-        each.client_id: each
-        for each in Encounter.objects.filter(clinic=clinic, client_id__in=[each.client_id for each in drafts])
-    }
+    here = _here(clinic, drafts)
     left = [each for each in drafts if each.client_id not in here]
     try:
         with transaction.atomic():
             new = _write(by, clinic, left) if left else {}
     except IntegrityError:
-        # Someone else has just recorded the same patient or the same encounter. One at a time sees to that.
-        new = {
-            each.client_id: save_encounter(
-                by=by, clinic=clinic, client_id=each.client_id, recorded=each.recorded, source=each.source
-            )
-            for each in left
-        }
+        new = {}
+        for each in left:
+            _save_beside_others(by, clinic, each, new, here)
     return Saved(new, here)
+
+
+def _here(clinic: Clinic, drafts: Iterable[Draft]) -> dict[UUID, Encounter]:
+    client_ids = [each.client_id for each in drafts]
+    return {each.client_id: each for each in Encounter.objects.filter(clinic=clinic, client_id__in=client_ids)}
+
+
+def _save_beside_others(
+    by: User, clinic: Clinic, draft: Draft, new: dict[UUID, Encounter], here: dict[UUID, Encounter]
+) -> None:
+    """Write one draft while someone else records the same patient or the same encounter: what is theirs stays here."""
+    for last in (False, False, True):
+        if theirs := _here(clinic, [draft]):
+            here |= theirs
+            return
+        try:
+            with transaction.atomic():
+                new |= _write(by, clinic, [draft])
+            return
+        except IntegrityError:
+            if last:
+                raise
 
 
 def _write(by: User, clinic: Clinic, drafts: Sequence[Draft]) -> dict[UUID, Encounter]:

@@ -7,10 +7,11 @@ one has done none of it, and whoever goes on begins where the last one ended.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import IO, Any
+from uuid import UUID
 
 from django.db import transaction
 from django.urls import reverse
@@ -87,20 +88,14 @@ def _keep_portion(look: Import, desk: Desk, file: FileRead, portion: Sequence[Ar
     known = desk.known(documents)
     ids = [client_id_of(desk.clinic, each) for each in portion]
     here = dict(Encounter.objects.filter(clinic=desk.clinic, client_id__in=ids).values_list("client_id", "pk"))
-    came = dict(
-        Arrival.objects.filter(imported__clinic=desk.clinic, client_id__in=here, outcome=Outcome.DONE)
-        .order_by("pk")
-        .values_list("client_id", "document")
-    )
+    came = _came_as(desk.clinic, here)
     rows = []
     for arrived, document, client_id in zip(portion, documents, ids, strict=True):
         row = Arrival(imported=look, row=arrived.row, client_id=client_id, document=kept_document(document))
         told.add(arrived.problems)
         problems = [each for each in arrived.problems if not each.told]
         if client_id in here:
-            row.outcome, row.encounter_id = Outcome.HERE, here[client_id]
-            if came.get(client_id, row.document) != row.document:
-                row.problems = [[row.row, "", "", OTHERWISE_NOW]]
+            _is_here(row, here[client_id], came)
         else:
             try:
                 if contradicted := desk.contradicted(arrived):
@@ -117,6 +112,19 @@ def _keep_portion(look: Import, desk: Desk, file: FileRead, portion: Sequence[Ar
             row.problems = [_kept(each) for each in problems]
         rows.append(row)
     Arrival.objects.bulk_create(rows)
+
+
+def _came_as(clinic: Clinic, client_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """What the files said of encounters that came out of one."""
+    done = Arrival.objects.filter(imported__clinic=clinic, client_id__in=list(client_ids), outcome=Outcome.DONE)
+    return dict(done.order_by("pk").values_list("client_id", "document"))
+
+
+def _is_here(row: Arrival, encounter: int, came: Mapping[UUID, str]) -> None:
+    """The encounter stays as it is, and where its file said something else than this one, that is told."""
+    row.outcome, row.encounter_id = Outcome.HERE, encounter
+    if came.get(row.client_id, row.document) != row.document:
+        row.problems = [[row.row, "", "", OTHERWISE_NOW]]
 
 
 def _kept(problem: Problem) -> list[Any]:
@@ -179,9 +187,11 @@ def portion(job: Job) -> int:
         source = {"file": imported.file_name, "import": str(imported.public_id), "row": row.row}
         drafts[row.pk] = Draft(client_id=row.client_id, recorded=recorded, source=source)
     saved = save_new_encounters(by=job.begun_by, clinic=imported.clinic, drafts=list(drafts.values()))
+    came = _came_as(imported.clinic, saved.here)
     for row in rows:
-        if row.pk in drafts:
-            row.outcome = Outcome.DONE if row.client_id in saved.new else Outcome.HERE
-            row.encounter = saved.new.get(row.client_id) or saved.here[row.client_id]
+        if row.client_id in saved.new:
+            row.outcome, row.encounter = Outcome.DONE, saved.new[row.client_id]
+        elif row.client_id in saved.here:
+            _is_here(row, saved.here[row.client_id].pk, came)
     Arrival.objects.bulk_update(rows, ["outcome", "encounter", "problems"])
     return position + len(rows)

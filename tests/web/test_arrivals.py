@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.db.models import Model, QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from infusion import chain, replay
@@ -82,18 +83,38 @@ def test_a_patient_who_is_known_is_completed_and_not_doubled(clinic: Clinic, bil
     assert list(replay.differences()) == []
 
 
+def asks_too_early(model: type[Model], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it looks to a portion that asked before someone else had saved."""
+    every, asked = model._default_manager, []
+
+    def not_yet(*some: Any, **given: Any) -> QuerySet[Model]:
+        asked.append(given)
+        return every.none() if len(asked) == 1 else every.get_queryset().filter(*some, **given)
+
+    monkeypatch.setattr(every, "filter", not_yet)
+
+
 def test_someone_who_records_the_same_patient_meanwhile_leads_to_one_of_each(
     clinic: Clinic, biller: User, sarah: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = drafts(sarah, 3)
     save_encounter(by=biller, clinic=clinic, client_id=uuid4(), recorded=every[0].recorded)
-    # As it looks to a portion that asked before the other one had saved.
-    asked = iter([Patient.objects.none()])
-    real = Patient.objects.filter
-    monkeypatch.setattr(Patient.objects, "filter", lambda **given: next(asked, None) or real(**given))
+    asks_too_early(Patient, monkeypatch)
     saved = save_new_encounters(by=biller, clinic=clinic, drafts=every)
     assert len(saved.new) == 3
     assert Patient.objects.count() == 3
+    assert chain.check().flaws == []
+
+
+def test_what_someone_else_saves_meanwhile_is_theirs(
+    clinic: Clinic, biller: User, sarah: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = drafts(sarah, 3)
+    theirs = save_encounter(by=biller, clinic=clinic, client_id=every[1].client_id, recorded=every[1].recorded)
+    asks_too_early(Encounter, monkeypatch)
+    saved = save_new_encounters(by=biller, clinic=clinic, drafts=every)
+    assert list(saved.here.values()) == [theirs]
+    assert list(saved.new) == [every[0].client_id, every[2].client_id]
     assert chain.check().flaws == []
 
 

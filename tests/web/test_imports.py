@@ -13,7 +13,7 @@ from django.urls import reverse
 from django_tasks_db.management.commands import db_worker
 
 from infusion import chain, jobs, replay
-from infusion.actions.imports import SAVED_AT_ONCE
+from infusion.actions.imports import OTHERWISE_NOW, SAVED_AT_ONCE
 from infusion.audit import AuditEvent
 from infusion.models import Arrival, Clinic, Encounter, Import, Job, User
 from infusion.selectors import review_of
@@ -144,6 +144,41 @@ def test_the_same_file_is_known_again_and_what_is_here_is_neither_doubled_nor_ch
     assert "says something else" not in again
     assert Encounter.objects.count() == 2
     assert {each.version for each in Encounter.objects.all()} == {1}
+
+
+def two_confirmed(client: Client, contents: tuple[str, str]) -> tuple[Import, Import]:
+    """Files of the same encounters, both confirmed before either job has run."""
+    for content in contents:
+        look(client, content)
+        confirm(client)
+    first, second = Import.objects.order_by("read_at")
+    return first, second
+
+
+def outcomes(imported: Import) -> list[tuple[int, str, list[str]]]:
+    return [(each.row, each.outcome, [problem[3] for problem in each.problems]) for each in imported.arrivals.all()]
+
+
+def test_a_mended_file_that_was_confirmed_too_early_says_that_it_differs(
+    billing: Client, biller: User, medicare: Payer
+) -> None:
+    as_it_was, mended = two_confirmed(billing, (CSV, CSV.replace("600,600", "300,300")))
+    worker().run()
+    assert outcomes(as_it_was) == [(2, "done", []), (4, "done", [])]
+    assert outcomes(mended) == [(2, "here", [OTHERWISE_NOW]), (4, "here", [])]
+    page = text_of(billing.get(reverse("import", args=[mended.public_id])))
+    assert "Of 1 the file says something else than the one that it came from" in page
+
+
+def test_where_the_mended_file_comes_first_the_other_says_that_it_differs(
+    billing: Client, biller: User, medicare: Payer
+) -> None:
+    as_it_was, mended = two_confirmed(billing, (CSV, CSV.replace("600,600", "300,300")))
+    first = Job.objects.get(subject=str(mended.public_id))
+    jobs.next_portion(first.public_id, first.turn)
+    worker().run()
+    assert outcomes(mended)[0] == (2, "done", [])
+    assert outcomes(as_it_was) == [(2, "here", [OTHERWISE_NOW]), (4, "here", [])]
 
 
 def test_another_name_on_record_for_the_number_keeps_an_encounter_out(billing: Client, medicare: Payer) -> None:
