@@ -44,11 +44,15 @@ def unsafe(
 
 @receiver(connection_created)
 def refuse_unsafe(sender: object, connection: Any, **_: object) -> None:
-    """Raises ImproperlyConfigured. A PostgreSQL that is thrown away after a test may be as quick as it likes."""
+    """Raises ImproperlyConfigured. A PostgreSQL that is thrown away after a test may be as quick as it likes.
+
+    Django has the connection in hand already, and would use it for what comes next: it is closed first.
+    """
     if connection.vendor == "postgresql" and not settings.PRODUCTION:
         return
     asked = {"sqlite": ("PRAGMA", SQLITE), "postgresql": ("SHOW", POSTGRESQL)}.get(connection.vendor)
     if asked is None:
+        connection.close()
         raise ImproperlyConfigured(f"{connection.vendor} is not supported. Use SQLite or PostgreSQL.")
     found: dict[str, Any] = {}
     with closing(connection.connection.cursor()) as cursor:
@@ -56,4 +60,5 @@ def refuse_unsafe(sender: object, connection: Any, **_: object) -> None:
             row = cursor.execute(f"{asked[0]} {name}").fetchone()
             found[name] = row[0] if row else 0
     if wrong := unsafe(connection.vendor, found):
+        connection.close()
         raise ImproperlyConfigured("The database is not safe to use. " + " ".join(wrong))

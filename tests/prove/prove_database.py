@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
@@ -12,6 +14,7 @@ from infusion import safe_database
 from infusion.safe_database import refuse_unsafe, unsafe
 from infusion.settings import sqlite_journal
 from tests.prove.conftest import Prove
+from tests.prove.elsewhere import empty
 
 SAFE = {"journal_mode": "delete", "synchronous": 2, "foreign_keys": 1, "recursive_triggers": 1, "mmap_size": 0}
 ON = {"fsync": "on", "synchronous_commit": "on"}
@@ -34,21 +37,23 @@ VERSIONS = {
 
 @pytest.mark.proves("R07")
 @pytest.mark.django_db
-def test_a_database_without_its_safeguards_is_refused(prove: Prove, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_without_its_safeguards_is_refused(
+    tmp_path: Path, prove: Prove, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = sum(len(unsafe(vendor, found, OLD)) == 1 for vendor, found in WRONG)
     assert unsafe("sqlite", SAFE, OLD) == unsafe("postgresql", ON) == []
     assert unsafe("sqlite", {**SAFE, "journal_mode": "wal"}, NEW) == []
     refused = 0
     refuse_unsafe(None, connection)
     if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            for name, wrong, right in (("recursive_triggers", "OFF", "ON"), ("mmap_size", "4096", "0")):
-                cursor.execute(f"PRAGMA {name} = {wrong}")
+        with empty(tmp_path) as there:
+            for name, wrong in (("recursive_triggers", "OFF"), ("mmap_size", "4096")):
+                with there.cursor() as cursor:
+                    cursor.execute(f"PRAGMA {name} = {wrong}")
                 try:
-                    refuse_unsafe(None, connection)
+                    refuse_unsafe(None, there)
                 except ImproperlyConfigured as problem:
                     refused += name in str(problem)
-                cursor.execute(f"PRAGMA {name} = {right}")
     prove(
         "R07", "each of 6 wrong configurations refused",
         f"{seen} of {len(WRONG)} wrong configurations refused, {refused} of them tried on a connection",
@@ -62,3 +67,17 @@ def test_a_database_without_its_safeguards_is_refused(prove: Prove, monkeypatch:
 def test_the_log_is_used_only_where_it_is_whole(prove: Prove) -> None:
     right = sum((sqlite_journal(version) == "WAL") == whole for version, whole in VERSIONS.items())
     prove("R08", "right for 12 versions", f"right for {right} of {len(VERSIONS)} versions", right == len(VERSIONS))
+
+
+@pytest.mark.both
+@pytest.mark.django_db(transaction=True)
+def test_a_refused_connection_is_not_used_by_what_comes_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with empty(tmp_path) as there:
+        there.close()
+        with monkeypatch.context() as patched:
+            patched.setattr(settings, "PRODUCTION", True)
+            patched.setattr(safe_database, "unsafe", lambda *_: ["synchronous is below full."])
+            for _ in range(2):
+                with pytest.raises(ImproperlyConfigured, match="below full"), there.cursor() as cursor:
+                    cursor.execute("CREATE TABLE anything (id integer)")
+        assert there.introspection.table_names() == []
