@@ -8,6 +8,7 @@ from infusion.actions.batches import begin_batch, make_batch, record_payer_refer
 from infusion.actions.chair import (
     Late,
     Ordered,
+    OtherOrder,
     begin_order,
     cancel_order,
     confirm_dose,
@@ -74,6 +75,7 @@ __all__ = [
     "NewEdits",
     "NewFees",
     "Ordered",
+    "OtherOrder",
     "Recorded",
     "Refused",
     "Stale",

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from infusion import audit
@@ -60,26 +60,61 @@ class Ordered:
     prescriber: str = ""
 
 
+class OtherOrder(Refused):
+    """The form has kept another order than what it asks for now. `current` is the one that stands."""
+
+    def __init__(self, current: Order) -> None:
+        super().__init__("This form has kept another order already. Nothing was changed.")
+        self.current = current
+
+
 @transaction.atomic
 def place_order(*, by: User, clinic: Clinic, client_id: UUID, ordered: Ordered) -> Order:
-    """Keep an order. The same `client_id` twice is one order."""
-    existing = Order.objects.filter(clinic=clinic, client_id=client_id).first()
-    if existing is not None:
-        return existing
-    who = ordered.patient
-    patient = keep_patient(by, clinic, who.reference, name=who.name, birth_date=who.birth_date)
-    order = Order.objects.create(
-        clinic=clinic, client_id=client_id, patient=patient, payer=ordered.payer,
+    """Keep an order. The same one sent twice with one `client_id` is one order; another one is refused."""
+    order = Order(
+        clinic=clinic, client_id=client_id, payer=ordered.payer,
         scheduled_at=ordered.scheduled_at, chair=ordered.chair, setting=ordered.setting,
         diagnoses=list(ordered.diagnoses), drug=ordered.drug, route=ordered.route, ordered=ordered.ordered,
         vials=[[f"{amount:f}", count] for amount, count in ordered.vials], premedication=list(ordered.premedication),
         prescriber=ordered.prescriber, placed_by=by, placed_at=timezone.now(),
     )  # fmt: skip
+    who = ordered.patient
+    existing = _kept_already(order, who)
+    patient = keep_patient(by, clinic, who.reference, name=who.name, birth_date=who.birth_date)
+    if existing is not None:
+        return existing
+    order.patient = patient
+    try:
+        with transaction.atomic():
+            order.save(force_insert=True)
+    except IntegrityError:
+        # The same form was sent twice at once, and the other one came first.
+        twin = _kept_already(order, who)
+        if twin is None:
+            raise
+        return twin
     audit.record(
         "order.place", by=by, subject="order", subject_id=order.public_id, clinic_id=clinic.pk,
         before=None, after=order_document(order),
     )  # fmt: skip
     return order
+
+
+ORDERED = (
+    "payer_id", "scheduled_at", "chair_id", "setting", "diagnoses", "drug", "route", "ordered", "vials",
+    "premedication", "prescriber",
+)  # fmt: skip
+
+
+def _kept_already(order: Order, who: Patient) -> Order | None:
+    """What the form has kept before. Refused where that is another order, or stands no more."""
+    existing = Order.objects.filter(clinic=order.clinic, client_id=order.client_id).first()
+    if existing is None:
+        return None
+    same = existing.patient.reference == who.reference.strip() and existing.cancelled_at is None
+    if not same or any(getattr(existing, name) != getattr(order, name) for name in ORDERED):
+        raise OtherOrder(existing)
+    return existing
 
 
 @transaction.atomic

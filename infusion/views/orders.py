@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django_htmx.middleware import HtmxDetails
 
 from infusion.access import NURSE, allow
-from infusion.actions import Ordered, Refused, cancel_order, place_order
+from infusion.actions import Ordered, OtherOrder, Refused, cancel_order, place_order
 from infusion.cautions import CautionView, cautions_for
 from infusion.forms.encounter import Surroundings
 from infusion.forms.order import BEFORE, OrderEntry
@@ -57,6 +57,7 @@ class OrderSheet:
     client_id: UUID
     focus: str = ""
     notice: str = ""
+    refusal: str = ""
 
     payers: dict[str, Payer] = field(init=False)
     chairs: dict[str, Chair] = field(init=False)
@@ -200,12 +201,33 @@ def place(sheet: OrderSheet) -> HttpResponse:
     """Keep the order. The same form sent twice is one order."""
     if sheet.entry.obstacles:
         return form_page(sheet, checked=True)
-    order = place_order(
-        by=cast(User, sheet.request.user), clinic=sheet.clinic, client_id=sheet.client_id, ordered=sheet.ordered()
-    )
-    local = order.scheduled_at.astimezone(clinic_now(sheet.clinic).tzinfo)
+    now = clinic_now(sheet.clinic)
+    try:
+        order = place_order(
+            by=cast(User, sheet.request.user), clinic=sheet.clinic, client_id=sheet.client_id, ordered=sheet.ordered()
+        )
+    except OtherOrder as other:
+        sheet.refusal = words_of_other(other.current, now)
+        if other.current.cancelled_at is not None:
+            sheet.client_id = uuid4()
+        return form_page(sheet)
+    local = order.scheduled_at.astimezone(now.tzinfo)
     messages.success(sheet.request, f"Ordered for {date_in_words(local.date())} at {local:%H:%M}.")
     return redirect("orders")
+
+
+def words_of_other(order: Order, now: datetime) -> str:
+    """What the form has kept before, and what to do where something else is meant."""
+    if order.cancelled_at is not None:
+        return "What this form had ordered was taken off the day, so nothing is ordered. Press again to order it anew."
+    row, on = row_of(order, now), date_in_words(order.scheduled_at.astimezone(now.tzinfo).date())
+    instead = "take that order off the day first, then press again"
+    if order.encounter_id is not None:
+        instead = "change it in the encounter, because it has begun"
+    return (
+        f"This form has ordered {row.what} for {order.patient} already, for {on} at {row.at}. That order stands and "
+        f"nothing was changed. If you mean what you see here, {instead}."
+    )
 
 
 def same_as_last_time(sheet: OrderSheet) -> None:
@@ -287,6 +309,7 @@ def form_page(sheet: OrderSheet, *, checked: bool = False) -> HttpResponse:
         "checked": checked,
         "focus": sheet.focus,
         "notice": sheet.notice,
+        "refusal": sheet.refusal,
         "client_id": sheet.client_id,
         "items": [(BEFORE + key, item.label, key in entry.before) for key, item in ITEMS.items()],
         "cautions": sheet.cautions(),
@@ -297,4 +320,5 @@ def form_page(sheet: OrderSheet, *, checked: bool = False) -> HttpResponse:
         ),
     }
     part = "#live" if htmx and htmx.target == "preview-body" else ""
-    return private(render(sheet.request, f"infusion/orders/new.html{part}", context))
+    status = 422 if sheet.refusal else 200
+    return private(render(sheet.request, f"infusion/orders/new.html{part}", context, status=status))

@@ -79,6 +79,41 @@ def test_a_form_sent_twice_is_one_order(at_the_desk):
 
 
 @pytest.mark.parametrize(
+    "more", [{"ordered": "300"}, {"time": "1000"}, {"before-acetaminophen": "on"}, {"patient_reference": "MRN-1002"}]
+)
+def test_a_form_sent_again_with_another_order_says_what_stands(at_the_desk, more):
+    form = sent()
+    at_the_desk.post(NEW, form)
+    response = at_the_desk.post(NEW, {**form, **more})
+    assert response.status_code == 422
+    text = response.content.decode()
+    assert "This form has ordered Ocrelizumab 600 mg for MRN-1001 already, for Tuesday, March 10, 2026 at 09:00" in text
+    assert "take that order off the day first" in text
+    assert form_of(response).items() >= more.items()
+    assert form_of(response)["client_id"] == form["client_id"]
+    assert [(order.ordered, order.premedication) for order in Order.objects.all()] == [(600, [])]
+    assert not Patient.objects.filter(reference="MRN-1002").exists()
+
+
+def test_a_form_whose_order_was_taken_off_the_day_orders_it_anew(at_the_desk):
+    form = sent()
+    at_the_desk.post(NEW, form)
+    at_the_desk.post(f"/orders/{Order.objects.get().public_id}/take-off/", {"reason": "Another dose"})
+    response = at_the_desk.post(NEW, {**form, "ordered": "300"})
+    assert "was taken off the day, so nothing is ordered" in response.content.decode()
+    assert at_the_desk.post(NEW, {**form_of(response), "act": "place"}).status_code == 302
+    assert [(order.ordered, order.cancelled_at is None) for order in Order.objects.all()] == [(600, False), (300, True)]
+
+
+def test_another_order_of_a_form_whose_order_has_begun_belongs_into_the_encounter(at_the_desk, nurse):
+    form = sent()
+    at_the_desk.post(NEW, form)
+    begin_order(by=nurse, order=Order.objects.get())
+    assert at_the_desk.post(NEW, form).status_code == 302
+    assert "change it in the encounter" in at_the_desk.post(NEW, {**form, "ordered": "300"}).content.decode()
+
+
+@pytest.mark.parametrize(
     ("field", "text", "words"),
     [
         ("patient_reference", "", "enter the record number"), ("payer", "", "choose who pays"),
