@@ -44,19 +44,25 @@ GONE = (
     "Some of these are not ready any more: {names}. Someone else has put them in a batch, or something about them has "
     "changed. Nothing was made. Look at what is ready now."
 )
+OTHER_CHOICE = (
+    "This page has made batch {number} already, of another choice. That batch stands and nothing more was made. Open "
+    "it below, then choose again from what is ready now."
+)
 
 
 @transaction.atomic
 def make_batch(*, by: User, clinic: Clinic, client_id: UUID, encounters: Iterable[Encounter]) -> Batch:
-    """A batch of all that stands of these encounters. The same `client_id` twice is one batch.
+    """A batch of all that stands of these encounters. The same `client_id` twice is one batch, of the same choice.
 
     All of them or none: refused where one is not ready any more.
     """
-    locked = Clinic.objects.select_for_update().get(pk=clinic.pk)
+    locked, wanted = Clinic.objects.select_for_update().get(pk=clinic.pk), list(encounters)
     existing = Batch.objects.filter(clinic=locked, client_id=client_id).first()
     if existing is not None:
+        if {each.pk for each in wanted} != set(existing.claims.values_list("encounter", flat=True)):
+            raise Refused(OTHER_CHOICE.format(number=existing.number))
         return existing
-    chosen = _chosen(locked, encounters)
+    chosen = _chosen(locked, wanted)
     batch = _next_batch(by, locked, client_id)
     try:
         with transaction.atomic():
@@ -140,6 +146,8 @@ def begin_batch(*, by: User, clinic: Clinic, client_id: UUID) -> Batch:
     locked = Clinic.objects.select_for_update().get(pk=clinic.pk)
     existing = Batch.objects.filter(clinic=locked, client_id=client_id).first()
     if existing is not None:
+        if not BatchFilling.objects.filter(batch=existing).exists():
+            raise Refused(OTHER_CHOICE.format(number=existing.number))
         return existing
     unfinished = Batch.objects.filter(clinic=locked, public_id__in=being_made(locked)).first()
     if unfinished is not None:

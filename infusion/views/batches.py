@@ -121,7 +121,9 @@ def make(request: HttpRequest) -> HttpResponse:
                 "batch", actions.begin_batch(by=person(request), clinic=clinic, client_id=client_id).public_id
             )
         if request.POST.get("all"):
-            chosen = [each.encounter for each in standing_of(clinic, waiting(clinic)) if each.ready]
+            # Sent again, everything is what has left with it and whatever is ready by now.
+            left = encounters_of(clinic).filter(claims__batch__client_id=client_id).distinct()
+            chosen = [*left, *(each.encounter for each in standing_of(clinic, waiting(clinic)) if each.ready)]
         else:
             chosen = list(encounters_of(clinic).filter(public_id__in=[each for each in map(uuid_of, sent) if each]))
             if len(chosen) < len(sent):

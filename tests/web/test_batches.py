@@ -236,6 +236,20 @@ def test_a_double_press_is_one_batch(site: Site) -> None:
     assert AuditEvent.objects.filter(action="batch.make").count() == Batch.objects.count() == 1
 
 
+def test_a_page_sent_again_with_another_choice_makes_nothing(site: Site) -> None:
+    one, two, client = site.approved(), site.approved("MRN-1002"), client_of(site.biller)
+    form = Page(client.get(reverse("batches")).content).form_to(reverse("batches"))
+    client.post(reverse("batches"), {**form.fields, "encounter": str(one.public_id)})
+    reply = client.post(reverse("batches"), {**form.fields, "encounter": str(two.public_id)})
+    assert reply.status_code == 422
+    assert "This page has made batch 1 already, of another choice." in reply.content.decode()
+    with pytest.raises(Refused, match="batch 1 already"):
+        begin_batch(by=site.biller, clinic=site.clinic, client_id=UUID(form.fields["client_id"]))
+    again = Page(reply.content).form_to(reverse("batches"))
+    assert client.post(reverse("batches"), again.fields).status_code == 302
+    assert [claim.encounter for claim in Batch.objects.get(number=2).claims.all()] == [two]
+
+
 def test_all_or_nothing(site: Site) -> None:
     one, two = site.approved(), site.approved("MRN-1002")
     site.batch(one)
@@ -586,8 +600,12 @@ def test_everything_that_is_ready_also_beyond_the_page(site: Site, monkeypatch: 
         site.approved(f"MRN-{number}")
     client = client_of(site.biller)
     form = Page(client.get(reverse("batches")).content).form_to(reverse("batches"))
-    assert client.post(reverse("batches"), {**form.fields, "all": "yes"}).status_code == 302
+    for _ in range(2):
+        assert client.post(reverse("batches"), {**form.fields, "all": "yes"}).status_code == 302
     assert Batch.objects.get().claims.count() == 5
+    site.approved("MRN-6")
+    reply = client.post(reverse("batches"), {**form.fields, "all": "yes"})
+    assert "This page has made batch 1 already" in reply.content.decode()
 
 
 # Behind the pages -----------------------------------------------------------------------------------------------------
