@@ -313,27 +313,33 @@ def keep_patient(
     by: User, clinic: Clinic, reference: str, *, name: str = "", birth_date: date | None = None, sex: str = ""
 ) -> Patient:
     """The patient of that reference, made when new, completed when a name or birth date was empty."""
-    reference = reference.strip()
-    patient = patient_named(clinic, reference)
-    before = patient_document(patient) if patient else None
+    said = {each: value for each, value in (("name", name), ("birth_date", birth_date), ("sex", sex)) if value}
+    patient, before = patient_named(clinic, reference), None
     if patient is None:
-        patient = Patient(clinic=clinic, reference=reference)
-    for attribute, value in (("name", name), ("birth_date", birth_date), ("sex", sex)):
-        if value and not getattr(patient, attribute):
-            setattr(patient, attribute, value)
-    if patient_document(patient) != before:
+        patient = Patient(clinic=clinic, reference=reference.strip(), **said)
         try:
             with transaction.atomic():
-                patient.save()
+                patient.save(force_insert=True)
         except IntegrityError:
-            if before is not None or patient_named(clinic, reference) is None:
+            if patient_named(clinic, reference) is None:
                 raise
             # Someone else has just recorded the same new patient, and what they did not say is completed.
             return keep_patient(by, clinic, reference, name=name, birth_date=birth_date, sex=sex)
-        audit.record(
-            "patient.save", by=by, subject="patient", subject_id=patient.public_id, clinic_id=clinic.pk,
-            before=before, after=patient_document(patient),
-        )  # fmt: skip
+    else:
+        if all(getattr(patient, each) for each in said):
+            return patient
+        # Read again under the lock: what someone corrects meanwhile stays.
+        patient = Patient.objects.select_for_update().get(pk=patient.pk)
+        before, lacking = patient_document(patient), [each for each in said if not getattr(patient, each)]
+        if not lacking:
+            return patient
+        for attribute in lacking:
+            setattr(patient, attribute, said[attribute])
+        patient.save(update_fields=lacking)
+    audit.record(
+        "patient.save", by=by, subject="patient", subject_id=patient.public_id, clinic_id=clinic.pk,
+        before=before, after=patient_document(patient),
+    )  # fmt: skip
     return patient
 
 

@@ -14,7 +14,9 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 
-from infusion.actions import Ordered, OtherOrder, place_order
+from infusion.actions import Ordered, OtherOrder, correct_patient, place_order
+from infusion.actions.claim_data import shown_digest
+from infusion.actions.encounters import keep_patient
 from infusion.audit import AuditEvent
 from infusion.models import Clinic, Order, Patient, User
 from payers.models import Payer
@@ -92,3 +94,20 @@ def test_another_dose_sent_at_once_is_refused(nurse: User, clinic: Clinic, medic
     )
     assert isinstance(second, OtherOrder)
     assert second.current == first
+
+
+def test_completing_a_patient_writes_nothing_over_a_correction(
+    nurse: User, biller: User, clinic: Clinic, patient: Patient
+) -> None:
+    corrected = {"family_name": "Novak", "given_name": "Ada", "sex": "F", "city": "Albany"}
+    _, kept = meanwhile(
+        lambda: correct_patient(by=biller, patient=patient, shown=shown_digest(patient), values=corrected),
+        lambda: keep_patient(nurse, clinic, "MRN-1001", name="Ada Novak", sex="M"),
+    )
+    assert isinstance(kept, Patient)
+    stored = Patient.objects.get()
+    assert {name: getattr(stored, name) for name in corrected} == corrected
+    assert stored.name == "Ada Novak"
+    told = AuditEvent.objects.filter(action="patient.save").latest("sequence")
+    assert told.before is not None
+    assert told.before["sex"] == (told.after or {})["sex"] == "F"
