@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -128,13 +129,13 @@ class _Draft:
 
     def conflict(self, status: int, words: str, current: Encounter | None) -> Problem:
         """Both versions, for a program that may read."""
-        stored = None
+        stored = told = None
         if current is not None and READ in self.client.scopes:
-            stored = stored_document(current)
-            tell_reading(self.client, current, "api")
+            stored, told = stored_document(current), partial(tell_reading, self.client, current, "api")
         headers = etag(current) if current else {}
         more = {"stored": stored, "sent": record_in(self.incoming)}
-        return Problem(status, "stale" if status == 412 else "stored_otherwise", words, headers=headers, more=more)
+        code = "stale" if status == 412 else "stored_otherwise"
+        return Problem(status, code, words, headers=headers, more=more, told=told)
 
     def handed_over(self, saved: Encounter) -> HttpResponse:
         if saved.state != State.DRAFT:

@@ -37,15 +37,19 @@ PARAMETERS = {
 
 
 class Problem(Exception):
-    """What keeps a request from being done. `more` stands beside `error` in the reply."""
+    """What keeps a request from being done. `more` stands beside `error` in the reply.
+
+    `told` is done with the reply, when what was begun for the request is undone: it records what `more` shows.
+    """
 
     def __init__(
         self, status: int, code: str, message: str, fields: Iterable[Unmapped] = (), *,
         headers: Mapping[str, str] | None = None, more: Mapping[str, Any] | None = None,
+        told: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(message)
         self.status, self.code, self.message, self.fields = status, code, message, tuple(fields)
-        self.headers, self.more = dict(headers or {}), dict(more or {})
+        self.headers, self.more, self.told = dict(headers or {}), dict(more or {}), told
 
 
 def unlike(path: str, value: object, reason: str) -> Problem:
@@ -63,6 +67,8 @@ def error_document(code: str, message: str, fields: Iterable[Unmapped] = (), ref
 
 
 def of_problem(request: HttpRequest, problem: Problem) -> HttpResponse:
+    if problem.told is not None:
+        problem.told()
     document = error_document(problem.code, problem.message, problem.fields) | problem.more
     return reply(document, problem.status, problem.headers)
 

@@ -194,6 +194,18 @@ def test_what_did_not_go_is_not_kept_under_its_key(program: Program, sarah: Reco
     assert put(another, uuid4(), a_draft(sarah), Idempotency_Key="k").status_code == 201, "a key is each program's own"
 
 
+@pytest.mark.parametrize("key", [{}, {"Idempotency_Key": "k"}])
+def test_what_a_conflict_shows_is_told_with_a_key_and_without(
+    program: Program, sarah: Recorded, key: dict[str, str]
+) -> None:
+    client_id = uuid4()
+    put(program, client_id, a_draft(sarah))
+    reply = put(program, client_id, a_draft(sarah, diagnoses=[]), **key)
+    assert (reply.status_code, bool(reply.json()["stored"])) == (409, True)
+    assert [row.subject_id for row in Reading.objects.filter(action="encounter.open")] == [str(current().public_id)]
+    assert not ApiAnswer.objects.exists()
+
+
 # Reading --------------------------------------------------------------------------------------------------------------
 
 
