@@ -13,6 +13,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 from django.core.signing import Signer
 from django.db import Error, connection
@@ -53,6 +54,7 @@ OPENED = {
     **dict.fromkeys(("batch-write", "batch-reference"), BATCH),
 }
 RENEWS_ITSELF = "chair"
+LOOKED_UP, MOST_LOOKED_UP = "looked_up", 50
 SALT = "infusion.readings"
 TAKEN_OUT = {
     "batch-file": ("batch.export", "batch"),
@@ -76,13 +78,13 @@ class EachReadingKept:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         name = request.resolver_match.view_name if request.resolver_match else ""
-        if (
-            not is_shown(request, response)
-            or not request.user.is_authenticated
-            or (name == RENEWS_ITSELF and is_renewal(request))
-        ):
+        if not request.user.is_authenticated:
             return response
-        if name in OPENED:
+        if chart := getattr(response, "shows_chart", ""):
+            keep(request, *CHART, {"page": name}, chart)
+        elif not is_shown(request, response) or (name == RENEWS_ITSELF and is_renewal(request)):
+            return response
+        elif name in OPENED:
             keep(request, *OPENED[name], {"page": name})
         elif name in TAKEN_OUT:
             take_out(request, response, *TAKEN_OUT[name])
@@ -95,6 +97,21 @@ def is_shown(request: HttpRequest, response: HttpResponseBase) -> bool:
         whole = isinstance(response, HttpResponse) and response.content.lstrip()[:9].lower() == b"<!doctype"
         return whole and response.status_code in SHOWN_AGAIN
     return (request.method, response.status_code) == ("GET", 200)
+
+
+def showing(response: HttpResponse, encounter: Any) -> HttpResponse:
+    """Says of a reply, be it a fragment, that it shows what is stored of an encounter, whatever its address."""
+    response.shows_chart = str(encounter.public_id)  # type: ignore[attr-defined]
+    return response
+
+
+def tell_looked_up(request: HttpRequest, form: UUID, patient: Any) -> None:
+    """A form shows whose the typed reference is. Told once for each form and patient, however often it is shown."""
+    pair, told = f"{form} {patient.public_id}", request.session.get(LOOKED_UP, [])
+    if pair not in told:
+        page = request.resolver_match.view_name if request.resolver_match else ""
+        keep(request, "patient.open", "patient", {"page": page}, str(patient.public_id))
+        request.session[LOOKED_UP] = [*told, pair][-MOST_LOOKED_UP:]
 
 
 def proof_of_telling(request: HttpRequest) -> str:
@@ -110,10 +127,11 @@ def is_renewal(request: HttpRequest) -> bool:
     return constant_time_compare(request.GET.get("told", ""), proof_of_telling(request))
 
 
-def keep(request: HttpRequest, action: str, subject: str, detail: dict[str, Any]) -> None:
-    """What the person of a request was shown."""
+def keep(request: HttpRequest, action: str, subject: str, detail: dict[str, Any], subject_id: str = "") -> None:
+    """What the person of a request was shown, by the id in its address where no other is told."""
     person = request.user
-    keep_of(person, action, subject, _subject_id(request), getattr(person, "clinic_id", None), detail)
+    named = subject_id or _subject_id(request)
+    keep_of(person, action, subject, named, getattr(person, "clinic_id", None), detail)
 
 
 def keep_of(

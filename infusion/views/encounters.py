@@ -33,6 +33,7 @@ from infusion.forms.structure import SHOWN_ERRORS, Entries, TooMuch, act, known_
 from infusion.forms.times import Echo
 from infusion.late import entered_late
 from infusion.models import Clinic, Encounter, User, WorkingCopy
+from infusion.readings import showing, tell_looked_up
 from infusion.reference_now import current_reference
 from infusion.repeats import is_same
 from infusion.selectors import colleagues, encounter_for, encounters_of, facts_of, last_write, patient_named, payers
@@ -465,8 +466,11 @@ def form_page(sheet: Sheet, *, issues: list[Issue] | None = None, checked: bool 
     part = FRAGMENTS.get(htmx.target or "", "") if htmx else ""
     if part == "#live":
         context["changed_drug"] = changed_drug(htmx.trigger_name or "", entry)
-    response = render(request, f"infusion/encounter/page.html{part}", context)
-    return private(response)
+    response = private(render(request, f"infusion/encounter/page.html{part}", context))
+    stored, patient = sheet.stored, entry.patient
+    if patient is not None and (stored is None or stored.patient_id != patient.pk):
+        tell_looked_up(request, sheet.client_id, patient)
+    return showing(response, stored) if stored is not None and sheet.is_stale and part != "#live" else response
 
 
 def form_context(sheet: Sheet, preview: Preview, issues: list[Issue] | None, *, checked: bool) -> dict[str, object]:

@@ -25,6 +25,7 @@ from infusion.forms.stored import drug_text
 from infusion.forms.structure import Entries
 from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
 from infusion.premedication import ITEMS, USUAL
+from infusion.readings import tell_looked_up
 from infusion.reference_now import current_reference
 from infusion.selectors import encounters_of, order_for, orders_of, patient_named, payers
 from infusion.services.reference import in_force
@@ -319,6 +320,8 @@ def form_page(sheet: OrderSheet, *, checked: bool = False) -> HttpResponse:
             (found.code, found.label) for rows in reference.diagnoses.values() if (found := in_force(rows, on))
         ),
     }
+    if entry.patient is not None:
+        tell_looked_up(sheet.request, sheet.client_id, entry.patient)
     part = "#live" if htmx and htmx.target == "preview-body" else ""
     status = 422 if sheet.refusal else 200
     return private(render(sheet.request, f"infusion/orders/new.html{part}", context, status=status))

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -110,6 +111,31 @@ def test_the_lines_beside_what_is_typed_are_no_reading(house: House, as_role: Si
     typing = {"HX-Request": "true", "HX-Target": "preview-body"}
     assert as_role(NURSE).post(address, {"date": "2026-03-10"}, headers=typing).status_code == 200
     assert not Reading.objects.exists()
+
+
+PARTS = [{}, {"HX-Request": "true", "HX-Target": "preview-body"}]
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("name", ["encounter-new", "order-new"])
+def test_a_patient_who_is_looked_up_by_a_form_is_told_once(
+    house: House, as_role: SignIn, name: str, part: dict[str, str]
+) -> None:
+    client, patient, other = as_role(NURSE), house.draft.patient, house.with_billing.patient
+    form = {"client_id": str(uuid4()), "act": "same"}
+    for reference in (patient.reference, patient.reference, other.reference, "nobody's"):
+        client.post(reverse(name), {**form, "patient_reference": reference}, headers=part)
+    told = [(row.action, row.subject_id, row.detail) for row in Reading.objects.order_by("sequence")]
+    assert told == [("patient.open", str(each.public_id), {"page": name}) for each in (patient, other)]
+
+
+def test_both_versions_in_a_fragment_are_told(house: House, as_role: SignIn) -> None:
+    client, address = as_role(NURSE), reverse("encounter", args=[house.draft.public_id])
+    fragment = {"HX-Request": "true", "HX-Target": "encounter-page"}
+    reply = client.post(address, {"act": "check", "version": "0"}, headers=fragment)
+    assert b"Theirs" in reply.content
+    [row] = Reading.objects.all()
+    assert (row.action, row.subject_id) == ("encounter.open", str(house.draft.public_id))
 
 
 SENT_BY_SCRIPTS = ({"X-Idle": "1"}, {"HX-Request": "true"}, {"X-Idle": "1", "HX-Request": "true"})
