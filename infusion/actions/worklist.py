@@ -96,7 +96,7 @@ def work_on(*, by: User, row: int, reason: str = "") -> Selected:
 def _act(by: User, selected: Selected, reason: str) -> None:
     if selected.selection.act == Act.HOLD:
         current_encounter(selected.encounter, selected.version)
-        hold(by=by, encounter=selected.encounter, reason=reason)
+        selected.hold = hold(by=by, encounter=selected.encounter, reason=reason)
         return
     approve(
         by=by, encounter=selected.encounter, version=selected.version, content_hash=selected.content_hash,
@@ -123,7 +123,7 @@ def undo_one(*, by: User, row: int) -> Selected:
     try:
         with transaction.atomic():
             if selected.selection.act == Act.HOLD:
-                release(by=by, encounter=selected.encounter, reason=TAKEN_BACK)
+                _release(by, selected)
             else:
                 take_back(by=by, encounter=selected.encounter, version=selected.version + 1)
         selected.outcome = Outcome.UNDONE
@@ -131,6 +131,14 @@ def undo_one(*, by: User, row: int) -> Selected:
         selected.outcome, selected.reason = Outcome.KEPT, str(refused)
     selected.save()
     return selected
+
+
+def _release(by: User, selected: Selected) -> None:
+    """End the hold that the selection placed, and no other."""
+    encounter = current_encounter(selected.encounter)
+    if not encounter.holds.filter(pk=selected.hold_id, released_at__isnull=True).exists():
+        raise Refused("The hold of this list has been released since. If there is another one by now, it stays.")
+    release(by=by, encounter=encounter, reason=TAKEN_BACK)
 
 
 @transaction.atomic

@@ -131,7 +131,7 @@ class Selection(models.Model):
 
 
 class Selected(models.Model):
-    """One encounter of a selection as it was shown, and what became of it."""
+    """One encounter of a selection as it was shown, and what became of it. `hold` is what a selection of holds placed."""
 
     class Outcome(models.TextChoices):
         WAITING = "", "Waiting"
@@ -148,6 +148,7 @@ class Selected(models.Model):
     content_hash = models.CharField(max_length=64, blank=True)
     outcome = models.CharField(max_length=8, choices=Outcome.choices, blank=True)
     reason = models.TextField(blank=True)
+    hold = models.ForeignKey(Hold, models.PROTECT, null=True, related_name="+")
 
     class Meta:
         ordering = ("position",)

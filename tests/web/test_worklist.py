@@ -21,6 +21,7 @@ from infusion.actions import (
     approve,
     hand_to_billing,
     hold,
+    release,
     save_encounter,
     save_view,
     take_back,
@@ -521,6 +522,22 @@ def test_many_wait_with_one_reason(billing: Client, make: Make) -> None:
     assert encounter.holds.get().reason == "New card."
     billing.post(f"/encounters/chosen/{selection.public_id}/", {"act": "undo"})
     assert encounter.holds.get().released_at is not None
+
+
+def test_taking_back_releases_no_hold_that_someone_else_placed_since(
+    billing: Client, make: Make, biller: User, nurse: User
+) -> None:
+    first, second = make("MRN-1"), make("MRN-2")
+    selection = chosen(billing, act="hold", chosen=[str(first.public_id), str(second.public_id)])
+    work_through(by=biller, selection=selection, reason="New card.")
+    release(by=biller, encounter=first, reason="It came.")
+    theirs = hold(by=nurse, encounter=first, reason="The dose is asked about.")
+    page = billing.post(f"/encounters/chosen/{selection.public_id}/", {"act": "undo"}, follow=True)
+    assert outcomes(selection) == {"undone": 1, "kept": 1}
+    assert "The hold of this list has been released since." in page.content.decode()
+    theirs.refresh_from_db()
+    assert theirs.released_at is None
+    assert not second.holds.filter(released_at__isnull=True).exists()
 
 
 def test_one_is_approved_as_the_list_showed_it(billing: Client, make: Make, medicare: Payer) -> None:
