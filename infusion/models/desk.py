@@ -131,7 +131,7 @@ class Selection(models.Model):
 
 
 class Selected(models.Model):
-    """One encounter of a selection as it was shown, and what became of it. `hold` is what a selection of holds placed."""
+    """One encounter of a selection as it was shown, and what became of it. `hold` is the one that the list placed."""
 
     class Outcome(models.TextChoices):
         WAITING = "", "Waiting"
