@@ -1,6 +1,9 @@
 import os
+import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib import import_module
+from threading import Timer
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
@@ -9,6 +12,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "infusion.settings")
 
 SILENT_SECONDS = 5
 """A sender who is silent for so long is cut off: each one that never ends its request would hold a thread for good."""
+BODY_SECONDS, SLOWEST_BYTES_A_SECOND = 20, 50_000
+"""And so is one whose body is not whole in this time, and in what its announced length takes at this pace."""
 
 answer = get_wsgi_application()
 import_module("infusion.checks").refuse_an_unsafe_start()
@@ -16,6 +21,24 @@ import_module("infusion.checks").refuse_an_unsafe_start()
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Django behind gunicorn, whose threads wait for a body without end unless its socket is told not to."""
-    if sender := environ.get("gunicorn.socket"):
-        sender.settimeout(SILENT_SECONDS)
-    return answer(environ, start_response)
+    sender = environ.get("gunicorn.socket")
+    if sender is None:
+        return answer(environ, start_response)
+    sender.settimeout(SILENT_SECONDS)
+    if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+        return answer(environ, start_response)
+    announced = environ.get("CONTENT_LENGTH") or "0"
+    slowest = int(announced) / SLOWEST_BYTES_A_SECOND if announced.isdecimal() else 0
+    deadline = Timer(BODY_SECONDS + slowest, hang_up, [sender])
+    deadline.daemon = True
+    deadline.start()
+    try:
+        return answer(environ, start_response)
+    finally:
+        deadline.cancel()
+
+
+def hang_up(sender: socket.socket) -> None:
+    """Nothing more is read of a body; an answer can be sent still."""
+    with suppress(OSError):
+        sender.shutdown(socket.SHUT_RD)

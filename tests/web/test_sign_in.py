@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from django.contrib.auth.models import Group
 from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
@@ -228,3 +229,12 @@ def test_a_head_is_no_try_of_a_passkey(client: Client, settings: Settings) -> No
     address = "/accounts/you/passkeys/sign-in/"
     assert {client.head(address).status_code for _ in range(3)} == {405}
     assert client.post(address, {"credential": "{}"}).status_code != 429
+
+
+def test_a_stranger_sends_no_large_file(client: Client, nurse: User) -> None:
+    def sent() -> int:
+        return client.post(SIGN_IN, {"login": "nurse", "file": SimpleUploadedFile("a.csv", b"x" * 1_000_001)}).status_code
+
+    assert sent() == 400
+    client.force_login(nurse)
+    assert sent() != 400
