@@ -233,7 +233,8 @@ def test_a_head_is_no_try_of_a_passkey(client: Client, settings: Settings) -> No
 
 def test_a_stranger_sends_no_large_file(client: Client, nurse: User) -> None:
     def sent() -> int:
-        return client.post(SIGN_IN, {"login": "nurse", "file": SimpleUploadedFile("a.csv", b"x" * 1_000_001)}).status_code
+        file = SimpleUploadedFile("a.csv", b"x" * 1_000_001)
+        return client.post(SIGN_IN, {"login": "nurse", "file": file}).status_code
 
     assert sent() == 400
     client.force_login(nurse)
