@@ -145,13 +145,11 @@ def acting() -> Any:
 def tell_added(sender: object, instance: Authenticator, created: bool, **_: object) -> None:
     if not created:
         return
-    person = acting()
-    tell("second_factor.add", instance.user, by=person, after={"kind": instance.type})
-    if instance.type == Authenticator.Type.RECOVERY_CODES:
-        return
-    if not factors_of(instance.user).exclude(pk=instance.pk).exists():
+    person, factor = acting(), instance.type != Authenticator.Type.RECOVERY_CODES
+    if factor and not factors_of(instance.user).exclude(pk=instance.pk).exists():
         end_sign_ins(instance.user)  # whoever else knows the password has signed in with no more than that
-    if person == instance.user:
+    tell("second_factor.add", instance.user, by=person, after={"kind": instance.type})
+    if factor and person == instance.user:
         update_session_auth_hash(context.request, instance.user)
         answered(context.request, person)
 
