@@ -5,16 +5,17 @@ refuse. They are lifted around that one statement list and put back in the same 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.backends.base.operations import BaseDatabaseOperations
 
 from infusion.access import ADMIN, BILLING, NURSE
@@ -50,6 +51,13 @@ def flush_without_triggers(operations: BaseDatabaseOperations, statements: list[
             # A page that was closed may have left a request behind, which holds one table and wants another.
             if last or "deadlock" not in str(problem):
                 raise
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """The lock of `migrate` beside a test's database goes with it."""
+    yield
+    Path(f"{connection.settings_dict['NAME']}.migrating").unlink(missing_ok=True)
 
 
 def sqlite_triggers(connection: Any) -> dict[str, str]:
