@@ -136,7 +136,7 @@ def undo_one(*, by: User, row: int) -> Selected:
 def _release(by: User, selected: Selected) -> None:
     """End the hold that the selection placed, and no other."""
     encounter = current_encounter(selected.encounter)
-    if not encounter.holds.filter(pk=selected.hold_id, released_at__isnull=True).exists():
+    if encounter.holds.filter(released_at__isnull=True).first() != selected.hold:
         raise Refused("The hold of this list has been released since. If there is another one by now, it stays.")
     release(by=by, encounter=encounter, reason=TAKEN_BACK)
 
