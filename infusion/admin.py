@@ -6,7 +6,8 @@ Each write leaves its audit row in the transaction of the page; nobody is remove
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from allauth.account import views as account
 from django import forms
@@ -14,17 +15,19 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Manager, Model, QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 
 from infusion import audit
 from infusion.actions import drop_copies_of
+from infusion.actions.claim_data import Changed
 from infusion.documentation import CHOICES
 from infusion.models import Clinic, User
 
@@ -57,8 +60,42 @@ people = People(name="admin")
 people.disable_action("delete_selected")
 
 
+class ShownForm(forms.ModelForm):
+    """A form that names what it was shown by a digest; where something else is stored by then, both are told apart."""
+
+    shown = forms.CharField(required=False, widget=forms.HiddenInput)
+    document_of: Callable[[Any], dict[str, Any]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["shown"].initial = self.digest()
+
+    def digest(self) -> str:
+        return audit.digest(audit.canonical(self.document_of(self.instance)))[:16]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if self.instance.pk and cleaned.get("shown") != self.digest():
+            changed = [name for name in self.changed_data if name != "shown"]
+            data = cast(QueryDict, self.data).copy()
+            data["shown"] = self.digest()
+            self.data = data
+            self.add_error(None, str(Changed(self.instance)))
+            for name in changed:
+                self.add_error(name, f"Stored by now: {self.stored_words(name)}.")
+        return cleaned
+
+    def stored_words(self, name: str) -> str:
+        value = getattr(self.instance, f"get_{name}_display", lambda: getattr(self.instance, name))()
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        rows = value.all() if isinstance(value, Manager) else value if isinstance(value, list) else [value or ""]
+        return ", ".join(map(str, rows)) or "nothing"
+
+
 class Audited(admin.ModelAdmin):
-    """Tells the audit what a page wrote. Removes nothing."""
+    """Tells the audit what a page wrote, and writes nothing over what the page has not shown. Removes nothing."""
 
     subject = ""
     told: tuple[str, ...] = ()
@@ -66,10 +103,31 @@ class Audited(admin.ModelAdmin):
     def document_of(self, row: Any) -> dict[str, Any]:
         return {name: getattr(row, name) for name in self.told}
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """What is written is the row as it is stored, locked."""
+        row = super().get_object(request, object_id, from_field)
+        if row is None or request.method != "POST":
+            return row
+        return self.model._default_manager.select_for_update().get(pk=row.pk)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        first, *others = super().get_fieldsets(request, obj)
+        name, options = first
+        return [(name, {**options, "fields": (*options["fields"], "shown")}), *others] if obj else [first, *others]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        form.document_of = self.document_of
+        return form
+
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
-        stored = type(obj)._default_manager.select_for_update().get(pk=obj.pk) if change else None
-        form.document_before = self.document_of(stored) if stored else None
-        super().save_model(request, obj, form, change)
+        if not change:
+            form.document_before = None
+            super().save_model(request, obj, form, change)
+            return
+        form.document_before = self.document_of(type(obj)._default_manager.get(pk=obj.pk))
+        columns = {field.name for field in obj._meta.concrete_fields}
+        obj.save(update_fields=[name for name in form.changed_data if name in columns])
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -97,9 +155,14 @@ class RolesField(forms.ModelMultipleChoiceField):
         return super().clean(value)
 
 
+class PersonForm(ShownForm, UserChangeForm):
+    """A person as they were shown."""
+
+
 @admin.register(User, site=people)
 class Persons(Audited, UserAdmin):
     subject = "user"
+    form = PersonForm
     told = (
         "username", "first_name", "last_name", "credentials", "email", "clinic_id", "is_active", "is_superuser",
     )  # fmt: skip
@@ -146,7 +209,7 @@ class Persons(Audited, UserAdmin):
         return super().log_change(request, obj, message)
 
 
-class ClinicForm(forms.ModelForm):
+class ClinicForm(ShownForm):
     """The checklist as boxes to tick; none ticked asks for all of it."""
 
     checklist = forms.MultipleChoiceField(
@@ -161,10 +224,12 @@ class ClinicForm(forms.ModelForm):
 
 @admin.register(Clinic, site=people)
 class Clinics(Audited):
+    """How a clinic records. Its numbers for claims stand at /clinic/."""
+
     subject = "clinic"
     form = ClinicForm
     told = fields = (
-        "name", "time_zone", "place_of_service", "setting", "drug", "npi", "tax_id", "asks_witness", "checklist",
+        "name", "time_zone", "place_of_service", "setting", "drug", "asks_witness", "checklist",
     )  # fmt: skip
     list_display = ("name", "time_zone", "setting")
 

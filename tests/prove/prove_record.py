@@ -66,7 +66,9 @@ def by_other_paths(house: House, folder: Path) -> int:
     form = Page(nurse.get(address).content).form_to(address)
     assert nurse.post(address, {**form.fields, "act": "save", "d1-ordered": "599"}).status_code == 302
     clinic = {"name": "Riverside", "time_zone": "America/New_York", "place_of_service": "11", "setting": "office"}
-    assert root.post(f"/admin/infusion/clinic/{house.clinic.pk}/change/", clinic).status_code == 302
+    address = f"/admin/infusion/clinic/{house.clinic.pk}/change/"
+    clinic["shown"] = root.get(address).content.decode().partition('name="shown" value="')[2].partition('"')[0]
+    assert root.post(address, clinic).status_code == 302
     kim = {"username": "kim", "usable_password": "false", "clinic": house.clinic.pk, "credentials": "RN"}
     assert root.post("/admin/infusion/user/add/", kim).status_code == 302
     biller.post(reverse("view-save"), {"name": "By form", "query": "view=all"})

@@ -99,6 +99,7 @@ def test_the_superuser_chooses_by_boxes(client: Client, clinic: Clinic) -> None:
     page = client.get(f"/admin/infusion/clinic/{clinic.pk}/change/").content.decode()
     assert page.count('type="checkbox" name="checklist"') == len(ITEMS)
     sent_on = {"name": clinic.name, "time_zone": clinic.time_zone, "place_of_service": "11", "setting": "office"}
+    sent_on["shown"] = page.partition('name="shown" value="')[2].partition('"')[0]
     client.post(f"/admin/infusion/clinic/{clinic.pk}/change/", {**sent_on, "checklist": ["reaction", "order"]})
     clinic.refresh_from_db()
     assert clinic.checklist == ["reaction", "order"]

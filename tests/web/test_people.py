@@ -3,10 +3,12 @@
 import pytest
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
+from django.http import HttpResponse
 from django.test import Client
 
 from infusion.audit import AuditEvent
 from infusion.models import Clinic, User
+from tests.web.page import Page
 
 
 @pytest.fixture
@@ -31,6 +33,15 @@ def test_only_superusers_get_in(client: Client, admin_user: User) -> None:
     assert client.get("/admin/infusion/user/", follow=True).status_code == 403
 
 
+def fields_in(reply: HttpResponse) -> dict[str, str]:
+    """What the page of a row would send, a digest of what it shows among it."""
+    return next(form.fields for form in Page(reply.content).forms.values() if "shown" in form.fields)
+
+
+def shown(client: Client, address: str) -> dict[str, str]:
+    return {"shown": fields_in(client.get(address))["shown"]}
+
+
 def test_a_person_is_added_and_changed_with_an_audit_row_each(client: Client, root: User, clinic: Clinic) -> None:
     nurse, billing = (Group.objects.get_or_create(name=name)[0] for name in ("nurse", "billing"))
     form = {
@@ -45,7 +56,8 @@ def test_a_person_is_added_and_changed_with_an_audit_row_each(client: Client, ro
     assert (added.after["username"], added.after["groups"]) == ("kim", ["nurse"])
     assert not kim.is_superuser
     change = {"username": "kim", "clinic": clinic.pk, "groups": [billing.pk], "credentials": "RN"}
-    assert client.post(f"/admin/infusion/user/{kim.pk}/change/", change).status_code == 302
+    address = f"/admin/infusion/user/{kim.pk}/change/"
+    assert client.post(address, {**change, **shown(client, address)}).status_code == 302
     saved = AuditEvent.objects.last()
     assert saved is not None
     assert saved.before is not None
@@ -76,9 +88,50 @@ def test_a_clinic_is_added_and_changed_with_an_audit_row_each(client: Client, ro
     form = {"name": "Lakeside", "time_zone": "America/Chicago", "place_of_service": "11", "setting": "office"}
     assert client.post("/admin/infusion/clinic/add/", form).status_code == 302
     clinic = Clinic.objects.get()
-    client.post(f"/admin/infusion/clinic/{clinic.pk}/change/", {**form, "name": "Lakeside North"})
+    address = f"/admin/infusion/clinic/{clinic.pk}/change/"
+    client.post(address, {**form, "name": "Lakeside North", **shown(client, address)})
     found = [(event.action, event.clinic_id, event.after["name"]) for event in told(1) if event.after]
     assert found == [("clinic.add", clinic.pk, "Lakeside"), ("clinic.save", clinic.pk, "Lakeside North")]
+
+
+def test_an_old_page_switches_nobody_on_again(client: Client, root: User, nurse: User) -> None:
+    address = f"/admin/infusion/user/{nurse.pk}/change/"
+    page = fields_in(client.get(address))
+    User.objects.filter(pk=nurse.pk).update(is_active=False)
+    for old in (page, {**page, "shown": ""}):
+        reply = client.post(address, {**old, "credentials": "BSN"})
+        text = reply.content.decode()
+        assert "Someone else has changed this meanwhile." in text
+        assert "Stored by now: no." in text
+        nurse.refresh_from_db()
+        assert not nurse.is_active
+        assert told(1) == []
+    again = fields_in(reply)
+    assert (again["credentials"], again["is_active"]) == ("BSN", "on"), "what was typed stays"
+    del again["is_active"]
+    assert client.post(address, again).status_code == 302
+    nurse.refresh_from_db()
+    assert (nurse.is_active, nurse.credentials) == (False, "BSN")
+
+
+def test_an_old_page_gives_no_role_back(client: Client, root: User, nurse: User) -> None:
+    address = f"/admin/infusion/user/{nurse.pk}/change/"
+    page = fields_in(client.get(address))
+    nurse.groups.clear()
+    assert "Stored by now: nothing." in client.post(address, page).content.decode()
+    assert not nurse.groups.exists()
+
+
+def test_an_old_page_sets_nothing_of_a_clinic_back(client: Client, root: User, clinic: Clinic) -> None:
+    address = f"/admin/infusion/clinic/{clinic.pk}/change/"
+    page = fields_in(client.get(address))
+    assert not {"npi", "tax_id"} & set(page)
+    Clinic.objects.filter(pk=clinic.pk).update(place_of_service="22", npi="1234567893")
+    assert "Stored by now: 22" in client.post(address, page).content.decode()
+    page = fields_in(client.get(address))
+    assert client.post(address, {**page, "name": "Lakeside"}).status_code == 302
+    clinic.refresh_from_db()
+    assert (clinic.name, clinic.place_of_service, clinic.npi) == ("Lakeside", "22", "1234567893")
 
 
 @pytest.mark.parametrize("role", [str(2**63), "9" * 5_000, "-1", "x", "\x00"])
