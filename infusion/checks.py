@@ -15,6 +15,10 @@ from django.conf import settings
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.checks import WARNING, CheckMessage, Error, Tags, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseError
+from django.db import connection
+
+from infusion.operations import unfinished
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 OF_ONE_PROCESS = ("DummyCache", "LocMemCache")
@@ -123,3 +127,17 @@ def styles_are_collected(app_configs: Apps, **_: Any) -> list[CheckMessage]:
             hint="Run: manage.py collectstatic --no-input", id="infusion.E008",
         )
     ]  # fmt: skip
+
+
+@register(Tags.security, deploy=True)
+def no_restore_is_unfinished(app_configs: Apps, **_: Any) -> list[CheckMessage]:
+    """A database that is away is told of by whoever asks for a page."""
+    opened = connection.connection is not None
+    try:
+        sentence = unfinished.told()
+    except DatabaseError:
+        return []
+    finally:
+        if not opened:
+            connection.close()
+    return [Error(sentence, id="infusion.E009")] if sentence else []

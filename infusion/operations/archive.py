@@ -27,6 +27,7 @@ from psycopg import IsolationLevel
 from psycopg.conninfo import make_conninfo
 
 from infusion.chain import check, heads
+from infusion.operations import unfinished
 from infusion.operations.elsewhere import instead, rows_by_table, sqlite_file
 
 ENDS = {"sqlite": "sqlite3", "postgresql": "dump"}
@@ -113,6 +114,8 @@ def end_of_audit() -> str:
 
 def make(folder: Path, recipient: str = "") -> tuple[Path, Record]:
     """Write a backup, look at it, and only then give it its name. `recipient` is a public key to close it to."""
+    if sentence := unfinished.told():
+        raise Unsound(sentence)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     now = timezone.now()
     file = folder / f"infusion-{now:%Y%m%dT%H%M%SZ}.{ENDS[connection.vendor]}{'.age' if recipient else ''}"

@@ -19,6 +19,7 @@ from django.utils import timezone
 from infusion.audit import AuditEvent, AuditHead
 from infusion.checks import OF_ONE_PROCESS
 from infusion.models import Job
+from infusion.operations import unfinished
 from infusion.operations.archive import Unsound, age_of, end_of_audit
 from infusion.services.words import counted
 from infusion.settings import sqlite_journal
@@ -119,6 +120,13 @@ def clock_is_right() -> str:
     return f"{now:%Y-%m-%d %H:%M} UTC"
 
 
+def no_restore_is_unfinished() -> str:
+    if sentence := unfinished.told():
+        what, _, remedy = sentence.partition(". ")
+        raise Ill(f"{what}.", remedy)
+    return "none is unfinished"
+
+
 def nothing_to_migrate() -> str:
     executor = MigrationExecutor(connection)
     waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -200,6 +208,7 @@ CHECKS: dict[str, Check] = {
     "Disk": disk_has_room,
     "Backup": backup_is_young,
     "Clock": clock_is_right,
+    "Restore": no_restore_is_unfinished,
     "Migrations": nothing_to_migrate,
     "Audit": audit_is_whole,
     "At rest": rest_is_encrypted,

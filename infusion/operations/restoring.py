@@ -7,6 +7,10 @@ code that was used since, or a PIN that was taken away, would count once more.
 from __future__ import annotations
 
 import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -36,13 +40,22 @@ from infusion.operations.archive import (
     run_on_postgresql,
 )
 from infusion.operations.elsewhere import instead, rows_by_table, sqlite_file
+from infusion.operations.unfinished import mark, marked, unmark
 
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a file, and would play into another that takes its place."""
 
 
+SECONDS_TO_LEAVE = 5
+"""A session that has just ended is seen for a moment."""
+
+
 class Occupied(Unsound):
     """Something is there already, or in use."""
+
+
+class Stopped(Unsound):
+    """Whoever asked for it, or the machine, ends it."""
 
 
 def restore(
@@ -52,6 +65,9 @@ def restore(
 
     `flawed`: even where the audit was not whole when the backup was made.
     """
+    if connection.vendor == "postgresql":
+        nobody_else()
+        step_back()
     if not file.is_file():
         raise Unsound(f"There is no file {file}.")
     record = record_of(file)
@@ -91,7 +107,7 @@ def brought_up(there: BaseDatabaseWrapper, record: Record | None) -> tuple[str, 
         raise Unsound(f"It was made by a newer version, which knows {'.'.join(unknown[0])}. Install that one first.")
     if record is not None and heads() != record.head:
         raise Unsound("Its audit ends elsewhere than its record says.")
-    call_command("migrate", verbosity=0)
+    call_command("migrate", verbosity=0, restoring=True)
     Session.objects.all().delete()
     end_ways_in(reason="A backup was restored.")
     revoke_all_programs(reason="A backup was restored.")
@@ -163,30 +179,81 @@ def into_postgresql(file: Path, record: Record | None, key_file: Path | None) ->
     with TemporaryDirectory() as folder:
         plain = opened(file, key_file, Path(folder) / "plain.dump")
         run("pg_restore", f"--file={os.devnull}", str(plain))  # all of it can be read
-        kept = "" if is_empty() else step_aside()
-        try:
-            run_on_postgresql(
-                connections[DEFAULT_DB_ALIAS], "pg_restore", "--no-owner", "--no-privileges", "--no-comments",
-                "--single-transaction", "--exit-on-error", str(plain),
-            )  # fmt: skip
-            head, rows = brought_up(connections[DEFAULT_DB_ALIAS], record)
-        except BaseException:
-            connection.close()
-            step_back(kept)
-            raise
+        with endings_as_errors() as ignore_them:
+            try:
+                kept = step_aside()
+                run_on_postgresql(
+                    connections[DEFAULT_DB_ALIAS], "pg_restore", "--no-owner", "--no-privileges", "--no-comments",
+                    "--single-transaction", "--exit-on-error", str(plain),
+                )  # fmt: skip
+                head, rows = brought_up(connections[DEFAULT_DB_ALIAS], record)
+                ignore_them()
+                with connection.cursor() as cursor:
+                    unmark(cursor)
+            except BaseException:
+                ignore_them()
+                connection.close()
+                step_back()
+                raise
     return head, rows, kept and f"the schema {kept}"
 
 
+@contextmanager
+def endings_as_errors() -> Iterator[Callable[[], None]]:
+    """Inside, a signal that would end the process is an error, once, until what it gives is called."""
+    signals = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+
+    def ignore_them() -> None:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+
+    def stop(number: int, frame: object) -> None:
+        ignore_them()
+        raise Stopped(f"It was stopped by {signal.Signals(number).name}.")
+
+    before = [signal.signal(each, stop) for each in signals]
+    try:
+        yield ignore_them
+    finally:
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)
+
+
+def nobody_else() -> None:
+    """Raises Occupied while another session has the database."""
+    ends = time.monotonic() + SECONDS_TO_LEAVE
+    while others := sessions():
+        if time.monotonic() > ends:
+            raise Occupied(f"The database is in use by {', '.join(others)}. Stop every server and worker first.")
+        time.sleep(0.1)
+
+
+def sessions() -> list[str]:
+    """Those of other people and programs in this database, by their numbers; PostgreSQL's own have no user."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid, usename FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND usename IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend' ORDER BY pid"
+        )
+        return [f"session {pid} of {name}" for pid, name in cursor.fetchall()]
+
+
 def step_aside() -> str:
-    kept = f"before_{timezone.now():%Y%m%dt%H%M%Sz}"
+    """Marked in the same transaction. The name of what was there, which is none where that was nothing."""
+    kept = "" if is_empty() else f"before_{timezone.now():%Y%m%dt%H%M%Sz}"
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"ALTER SCHEMA public RENAME TO {kept}")
-        cursor.execute("CREATE SCHEMA public")
-        move_extensions(cursor, kept, "public")
+        if kept:
+            cursor.execute(f"ALTER SCHEMA public RENAME TO {kept}")
+            cursor.execute("CREATE SCHEMA public")
+            move_extensions(cursor, kept, "public")
+        mark(cursor, kept)
     return kept
 
 
-def step_back(kept: str) -> None:
+def step_back() -> None:
+    """What a restoring began goes, and what was there comes back. Nothing happens where none has begun."""
+    if (kept := marked()) is None:
+        return
     with transaction.atomic(), connection.cursor() as cursor:
         if kept:
             move_extensions(cursor, "public", kept)

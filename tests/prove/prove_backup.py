@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -22,12 +22,14 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from infusion import checks
 from infusion.actions import Recorded, Refused, save_encounter
 from infusion.actions.sign_in import choose_pin, make_emergency_code, remember_browser, use_emergency_code
 from infusion.audit import AuditEvent
 from infusion.models import Clinic, EmergencyCode, Encounter, KnownBrowser, User
-from infusion.operations import archive, restoring
+from infusion.operations import archive, doctor, restoring, unfinished
 from infusion.operations.archive import Unsound
+from infusion.operations.elsewhere import instead
 from infusion.operations.restoring import Occupied, restore
 from infusion.replay import differences
 from payers.models import Payer
@@ -35,6 +37,7 @@ from tests.processes import together
 from tests.prove.conftest import Prove
 from tests.prove.elsewhere import answer_for_fixtures, empty
 from tests.prove.many import multiply
+from tests.prove.prove_migrations import Killer, killed
 from tests.prove.stored import stored
 from tests.prove.table import share, size
 
@@ -374,3 +377,80 @@ def test_a_file_in_use_is_not_replaced(clinic: Clinic, tmp_path: Path) -> None:
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+
+
+# Cut off on PostgreSQL ------------------------------------------------------------------------------------------------
+
+of_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="where it takes more than one step")
+
+
+@pytest.fixture
+def replaced(clinic: Clinic, tmp_path: Path) -> Iterator[Path]:
+    """A backup that is to take the place of a site which has one clinic more."""
+    file, _ = archive.make(tmp_path / "folder")
+    with empty(tmp_path):
+        restore(file)
+        Clinic.objects.create(name="Since then")
+        answer_for_fixtures()
+        yield file
+
+
+def schemas() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'before%%' OR nspname = 'public' ORDER BY 1"
+        )
+        return [name for [name] in cursor.fetchall()]
+
+
+@of_postgresql
+@pytest.mark.both
+@pytest.mark.parametrize("at", ["SELECT extname", "obj_description", "django_migrations", "DELETE", "COMMENT ON"])
+def test_a_restore_that_was_killed_is_no_database(at: str, replaced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nth = {"obj_description": 2, "COMMENT ON": 2}.get(at, 1)
+    assert killed(Killer(nth, at), lambda: restore(replaced, replace=True))
+    sentence = unfinished.told()
+    if at in ("SELECT extname", "obj_description"):
+        assert (sentence, schemas()) == ("", ["public"]), "nothing was begun"
+        return
+    [kept, _] = schemas()
+    assert kept in sentence
+    for command in ("migrate", "work", "backup"):
+        with pytest.raises(CommandError, match=r"restore was cut off.*--replace"):
+            call_command(command, stdout=StringIO())
+    assert [each.id for each in checks.no_restore_is_unfinished(None)] == ["infusion.E009"]
+    assert "was cut off" in {name: told for name, _, told in doctor.examined()}["Restore"]
+    changed_byte(replaced)
+    with pytest.raises(Unsound, match="not the file"):
+        restore(replaced, replace=True)
+    assert (unfinished.told(), schemas(), Clinic.objects.count()) == ("", ["public"], 2), "what was there is back"
+    changed_byte(replaced)
+    restore(replaced, replace=True)
+    assert (unfinished.told(), len(schemas()), Clinic.objects.count()) == ("", 2, 1)
+    assert checks.no_restore_is_unfinished(None) == []
+
+
+@of_postgresql
+@pytest.mark.both
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_restore_that_is_told_to_end_puts_back_what_was_there(
+    number: int, replaced: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(number)
+    monkeypatch.setattr(restoring, "end_ways_in", lambda **_: os.kill(os.getpid(), number))
+    with pytest.raises(CommandError, match=rf"still there\. It was stopped by {signal.Signals(number).name}"):
+        call_command("restore", replaced, replace=True)
+    assert (unfinished.told(), schemas(), Clinic.objects.count()) == ("", ["public"], 2)
+    assert signal.getsignal(number) is before
+
+
+@of_postgresql
+@pytest.mark.both
+def test_a_database_in_use_is_not_replaced(replaced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "SECONDS_TO_LEAVE", 0.2)
+    with instead(connection.settings_dict) as other:
+        other.ensure_connection()
+        pid = other.connection.info.backend_pid
+        with instead(connection.settings_dict), pytest.raises(Occupied, match=f"session {pid} of"):
+            restore(replaced, replace=True)
+    assert (schemas(), Clinic.objects.count()) == (["public"], 2)

@@ -25,7 +25,7 @@ from django.utils import timezone
 from infusion.actions import Recorded, save_encounter
 from infusion.audit import AuditHead
 from infusion.models import Clinic, Job, User
-from infusion.operations import archive, doctor
+from infusion.operations import archive, doctor, unfinished
 from infusion.operations.doctor import CHECKS, examined
 
 SHARED = {"default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache"}}
@@ -103,6 +103,10 @@ BROKEN: dict[str, tuple[Breakage, str]] = {
     ),
     "Backup": (old_backup, "49 hours old in"),
     "Clock": (lambda site: time_machine.travel("2026-01-02T00:00:00Z"), "Set it by a time service"),
+    "Restore": (
+        lambda site: patch.object(unfinished, "marked", lambda: "before_today"),
+        "Run manage.py restore FILE --replace: what was there before, in the schema before_today, comes back first",
+    ),
     "Migrations": (not_migrated, "Take a backup, then run manage.py migrate."),
     "Audit": (changed_audit, "find out who had access"),
     "At rest": (lambda site: override_settings(INFUSION_AT_REST=""), "say so in INFUSION_AT_REST"),
@@ -155,8 +159,8 @@ def test_a_database_that_is_away_keeps_nothing_from_being_looked_at(site: Path) 
         told = list(examined())
     assert [name for name, *_ in told] == list(CHECKS)
     by_themselves = {"Disk", "Backup", "At rest", "Cache"}
-    if connection.vendor == "postgresql":
-        by_themselves.add("Journal")  # only SQLite's has to be asked
+    # What only the other kind of database has to be asked for.
+    by_themselves.add("Journal" if connection.vendor == "postgresql" else "Restore")
     assert {name for name, well, _ in told if well} == by_themselves
 
 

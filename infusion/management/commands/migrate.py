@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from django.core.management import CommandError
 from django.core.management.commands import migrate
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.migration import Migration
+
+from infusion.operations import unfinished
 
 ONE_AT_A_TIME = 7_466_341
 """The number of PostgreSQL's lock. Any other would do, as long as it stays."""
@@ -63,7 +66,12 @@ def alone(alias: str) -> Iterator[None]:
 
 
 class Command(migrate.Command):
+    stealth_options = ("restoring",)  # of the restore itself, which brings a backup up to this version
+
     def execute(self, *args: Any, **options: Any) -> Any:
         """All of it, because the checks before it open the database already."""
+        restoring = options.pop("restoring", False)
         with alone(options["database"]), patch.object(migrate, "MigrationExecutor", RecordedWithin):
+            if not restoring and (sentence := unfinished.told()):
+                raise CommandError(sentence)
             return super().execute(*args, **options)

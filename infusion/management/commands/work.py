@@ -8,11 +8,12 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import Error, close_old_connections, connection
 from django_tasks_db.management.commands import db_worker
 
 from infusion.jobs import requeue_stalled
+from infusion.operations import unfinished
 
 EVERY_SECONDS = 60.0
 
@@ -28,6 +29,8 @@ class Command(db_worker.Command):
         )
 
     def handle(self, **options: Any) -> None:
+        if sentence := unfinished.told():
+            raise CommandError(sentence)
         older_than = timedelta(minutes=options.pop("stalled_minutes"))
         threading.Thread(target=tidy, args=(older_than,), daemon=True).start()
         super().handle(**options)
