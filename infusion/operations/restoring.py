@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -149,12 +149,15 @@ def copied(plain: Path, part: Path) -> None:
 def aside(place: Path) -> str:
     """Give what is there another name, with whatever SQLite keeps beside it: left, it would be played into the new."""
     stamp = f"{timezone.now():%Y%m%dT%H%M%SZ}"
-    kept = ""
-    for end in ("", *BESIDE):
-        if (old := Path(f"{place}{end}")).exists():
-            old.replace(f"{place}.before-{stamp}{end}")
-            kept = f"{place}.before-{stamp}"
-    return kept
+    ends = [end for end in ("", *BESIDE) if Path(f"{place}{end}").exists()]
+    kept = f"{place}.before-{stamp}"
+    if ends == [""]:
+        with suppress(OSError):  # not every kind of disk knows two names of one file
+            os.link(place, kept)
+            return kept  # and the old name is taken over, so that at no moment there is no file
+    for end in ends:
+        Path(f"{place}{end}").replace(f"{kept}{end}")
+    return kept if ends else ""
 
 
 def processes_with(place: Path) -> list[str]:

@@ -379,6 +379,24 @@ def test_a_file_in_use_is_not_replaced(clinic: Clinic, tmp_path: Path) -> None:
             os.waitpid(child, 0)
 
 
+@of_sqlite
+def test_at_no_moment_there_is_no_file(clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, _ = archive.make(tmp_path / "folder")
+    with empty(tmp_path) as there:
+        restore(file)
+        there.close()
+        rename, place, missing = Path.replace, Path(there.settings_dict["NAME"]), []
+
+        def watched(old: Path, new: Any) -> Path:
+            missing.append(not place.exists())
+            return rename(old, new)
+
+        monkeypatch.setattr(Path, "replace", watched)
+        _, _, kept = restore(file, replace=True)
+        assert missing == [False]
+        assert Path(kept).stat().st_size == place.stat().st_size > 0
+
+
 # Cut off on PostgreSQL ------------------------------------------------------------------------------------------------
 
 of_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="where it takes more than one step")
