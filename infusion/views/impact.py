@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.core import signing
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
@@ -39,7 +39,8 @@ from payers.whatif import DATED, HELD
 USUAL_DAYS = 90
 ROWS_ON_A_PAGE = 50
 SHOWN = 3
-SALT = "impact"
+SAMPLES = "impact"
+MOST_QUESTIONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +145,11 @@ def asked_at(question: AnyQuestion) -> tuple[str, str, str]:
 @require_safe
 @allow(ADMIN)
 def impact(request: HttpRequest, public_id: UUID, *, drug: bool = False) -> HttpResponse:
-    """One part more of the answer. What was found so far comes along, signed; nothing is kept here."""
+    """One part more of the answer. The counts so far come along, signed; the encounters shown stay with the session."""
     question = question_of(request, public_id, drug=drug)
-    found = forecast_part(question, taken_up(request.GET.get("so_far", "")))
-    so_far = "" if found.done else signing.dumps(_plain(found), salt=SALT, compress=True)
+    found = forecast_part(question, taken_up(request, question))
+    so_far = "" if found.done else signing.dumps(_counts(found), salt=_name_of(question), compress=True)
+    _keep_samples(request, question, found)
     context = {
         "question": question,
         "asked_at": asked_at(question),
@@ -205,35 +207,54 @@ def _rows_of_file(question: AnyQuestion) -> Iterator[str]:
             yield writer.writerow((change.public_id, day, line.code, modifiers, line.now, line.then))
 
 
-def taken_up(text: str) -> Forecast:
-    """What was found before. What nobody here has signed is no page."""
-    if not text:
-        return Forecast()
+def taken_up(request: HttpRequest, question: AnyQuestion) -> Forecast:
+    """What was found before. Without its encounters, or with counts of another question or clinic, it begins anew."""
+    samples = request.session.get(SAMPLES, {}).get(_name_of(question))
     try:
-        plain = signing.loads(text, salt=SALT, max_age=3600)
+        plain = signing.loads(request.GET.get("so_far", ""), salt=_name_of(question), max_age=3600)
     except signing.BadSignature:
-        raise Http404 from None
+        plain = None
+    if plain is None or samples is None:
+        return Forecast()
     return Forecast(
         of=plain["of"], looked_at=plain["looked_at"], after=plain["after"], changed=plain["changed"],
         lines={(code, tuple(modifiers)): more for code, modifiers, more in plain["lines"]},
         more_expected=Decimal(plain["more_expected"]), without_rate=plain["without_rate"],
-        samples=[_sample(each) for each in plain["samples"]],
+        samples=[_sample(each) for each in samples],
     )  # fmt: skip
 
 
-def _plain(found: Forecast) -> dict[str, Any]:
+def _name_of(question: AnyQuestion) -> str:
+    """What no other question has, nor the same one of another clinic or on another day."""
+    return f"{question.route} {question.id} {question.clinic.pk} {question.since} {question.until} {question.days}"
+
+
+def _counts(found: Forecast) -> dict[str, Any]:
     return {
         "of": found.of, "looked_at": found.looked_at, "after": found.after, "changed": found.changed,
         "lines": [[code, list(modifiers), more] for (code, modifiers), more in found.lines.items()],
         "more_expected": str(found.more_expected), "without_rate": found.without_rate,
-        "samples": [
-            asdict(each) | {
-                "public_id": str(each.public_id), "date_of_service": each.date_of_service.isoformat(),
-                "more_expected": None if each.more_expected is None else str(each.more_expected),
-            }
-            for each in found.samples[:SHOWN]
-        ],
     }  # fmt: skip
+
+
+def _keep_samples(request: HttpRequest, question: AnyQuestion, found: Forecast) -> None:
+    """The encounters shown, until the answer is whole: a day of service may stand in no address."""
+    name = _name_of(question)
+    others = [each for each in request.session.get(SAMPLES, {}).items() if each[0] != name]
+    if not found.done:
+        request.session[SAMPLES] = dict([*others[-(MOST_QUESTIONS - 1) :], (name, _plain(found.samples[:SHOWN]))])
+    elif SAMPLES in request.session:
+        request.session[SAMPLES] = dict(others)
+
+
+def _plain(samples: Sequence[EncounterChange]) -> list[dict[str, Any]]:
+    return [
+        asdict(each) | {
+            "public_id": str(each.public_id), "date_of_service": each.date_of_service.isoformat(),
+            "more_expected": None if each.more_expected is None else str(each.more_expected),
+        }
+        for each in samples
+    ]  # fmt: skip
 
 
 def _sample(plain: dict[str, Any]) -> EncounterChange:

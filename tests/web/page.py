@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+
+from django.core import signing
 
 ADDRESSES = {
     "href", "src", "action", "formaction", "srcset", "poster", "hx-get", "hx-post", "hx-push-url", "hx-replace-url",
 }  # fmt: skip
+# As Django signs with a time: perhaps packed, the text, when, the signature.
+SIGNED = re.compile(r"=(\.?)([\w-]+)%3A[\w-]+%3A[\w-]{20,}")
 TICKED = ("checkbox", "radio")
 
 
@@ -70,3 +76,12 @@ class Page(HTMLParser):
     def form_to(self, address: str) -> Form:
         """The form that is sent to an address."""
         return next(form for form in self.forms.values() if form.method == "post" and form.action == address)
+
+
+def unpacked(address: str) -> str:
+    """An address with what is signed and packed into it."""
+    found = SIGNED.search(address)
+    if found is None:
+        return address
+    text = signing.b64_decode(found[2].encode())
+    return f"{address} {(zlib.decompress(text) if found[1] else text).decode()}"

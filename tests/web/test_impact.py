@@ -15,6 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from infusion import impact
+from infusion.access import ADMIN
 from infusion.actions import save_encounter
 from infusion.impact import Forecast, Question, all_changes, forecast, forecast_part
 from infusion.models import Clinic, Encounter, User
@@ -25,6 +26,7 @@ from payers.proposals import Wanted, propose, publish_proposal
 from payers.selectors import policy_for
 from payers.whatif import DATED, HELD, policies
 from tests.web.conftest import everything
+from tests.web.page import unpacked
 
 pytestmark = pytest.mark.django_db
 TODAY = date(2026, 3, 10)
@@ -182,26 +184,54 @@ def admin(client: Client, admin_user: User) -> Client:
     return client
 
 
-def test_the_page_goes_on_until_all_are_looked_at(visited, medicare, clinic, draft, admin, monkeypatch) -> None:
-    monkeypatch.setattr(impact, "PART", 2)
+@pytest.fixture
+def two_at_once(visited, medicare, clinic, draft, monkeypatch) -> str:
+    """Six visits, looked at two by two: the address at which that begins."""
     monkeypatch.setattr(impact.forecast_part, "__defaults__", (2,))
     for minutes, _, _ in VISITS:
         visited(minutes, medicare)
-    address, seen = reverse("impact", args=[draft.public_id]), []
+    return reverse("impact", args=[draft.public_id])
+
+
+def test_the_page_goes_on_until_all_are_looked_at(two_at_once, admin) -> None:
+    address, seen = two_at_once, []
     while address:
         response = admin.get(address)
-        assert "P-90-9" not in address
         seen.append(response.context["shown"].forecast.looked_at)
         address = response.context["next"]
+        told = unpacked(address)
+        assert not address or '"looked_at"' in told
+        assert "P-90-9" not in told
+        for each in Encounter.objects.all():
+            assert not any(what in told for what in (str(each.public_id), str(each.date_of_service)[:7]))
     assert seen == [2, 4, 6]
     page = response.content.decode()
     assert "<strong>3</strong> of 6 encounters change" in page
     assert "<strong>+3</strong> <span>units of 96366</span>" in page
     assert "P-90-9" in page
+    assert admin.session["impact"] == {}
 
 
-def test_what_someone_else_counted_is_not_taken_up(draft, admin) -> None:
-    assert admin.get(reverse("impact", args=[draft.public_id]), {"so_far": "made-up"}).status_code == 404
+def test_what_belongs_to_another_question_session_or_clinic_begins_anew(
+    two_at_once, draft, admin, medicare, admin_user, person, other_clinic
+) -> None:
+    def looked_at(who: Client, address: str) -> int:
+        return who.get(address).context["shown"].forecast.looked_at  # type: ignore[attr-defined, no-any-return]
+
+    following = admin.get(two_at_once).context["next"]
+    other = draft_override(by=admin_user, payer=medicare, departure=departure(date(2026, 5, 1)))
+    of_other, made_up = following.replace(str(draft.public_id), str(other.public_id)), f"{two_at_once}?so_far=made-up"
+    for address in (of_other, f"{following}&days=dated", made_up):
+        assert looked_at(admin, address.replace("so_far", "x")) == 2, "the session knows this question too"
+        assert looked_at(admin, address) == 2
+    again, elsewhere = Client(), Client()
+    again.force_login(admin_user)
+    assert looked_at(again, following) == 2
+    assert looked_at(admin, following) == 4
+    elsewhere.force_login(person("admin3", ADMIN, other_clinic))
+    Encounter.objects.update(clinic=other_clinic)
+    assert looked_at(elsewhere, two_at_once) == 2
+    assert looked_at(elsewhere, following) == 2
 
 
 def test_the_list_and_the_file_name_every_encounter(visited, medicare, clinic, draft, admin) -> None:
