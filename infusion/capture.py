@@ -129,16 +129,23 @@ BEGIN
   INSERT INTO {CHANGES} (relation, key, written, xid)
     VALUES (TG_TABLE_NAME, CASE TG_OP WHEN 'DELETE' THEN OLD.id ELSE NEW.id END, written::text, txid_current());
   RETURN NULL;
+END $$;
+CREATE OR REPLACE FUNCTION infusion_not_emptied() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION '% is never emptied: rows are deleted, so that each is told', TG_TABLE_NAME;
 END $$
 """
 
 
-def postgresql_trigger(table: str) -> str:
+def postgresql_triggers(table: str) -> dict[str, str]:
+    """The two triggers of a table, by name. TRUNCATE shows no rows to a trigger, so it is refused."""
     left_out = ", ".join(f"'{each}'" for each in LEFT_OUT.get(table, ()))
-    return (
-        f"CREATE TRIGGER {table}_written AFTER INSERT OR UPDATE OR DELETE ON {table} "
-        f"FOR EACH ROW EXECUTE FUNCTION infusion_written({left_out})"
-    )
+    return {
+        f"{table}_written": f"CREATE TRIGGER {table}_written AFTER INSERT OR UPDATE OR DELETE ON {table} "
+        f"FOR EACH ROW EXECUTE FUNCTION infusion_written({left_out})",
+        f"{table}_written_not_emptied": f"CREATE TRIGGER {table}_written_not_emptied BEFORE TRUNCATE ON {table} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION infusion_not_emptied()",
+    }
 
 
 def postgresql_row(table: str) -> str:
@@ -159,7 +166,7 @@ def wanted_triggers(connection: Any) -> dict[str, dict[str, str]]:
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             return {table: sqlite_triggers(table, sqlite_columns(cursor, table)) for table in tables_there(connection)}
-        return {table: {f"{table}_written": postgresql_trigger(table)} for table in tables_there(connection)}
+        return {table: postgresql_triggers(table) for table in tables_there(connection)}
 
 
 def triggers_there(connection: Any) -> dict[str, str]:

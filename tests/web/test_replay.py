@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, models, transaction
+from django.db import DatabaseError, connection, models, transaction
 
 from infusion import capture, chain, replay
 from infusion.actions import Recorded, save_encounter
@@ -77,6 +77,23 @@ def test_what_was_there_before_the_triggers_is_told_when_they_come(house: House)
     before = AuditEvent.objects.count()
     capture.install(connection)
     assert AuditEvent.objects.count() == before, "once"
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no TRUNCATE")
+def test_no_table_of_records_is_emptied_without_its_rows_being_told(db: None) -> None:
+    run("SET CONSTRAINTS ALL IMMEDIATE")
+    for table in capture.tables_there(connection):
+        with pytest.raises(DatabaseError, match=r"never|append-only"), transaction.atomic():
+            run(f"TRUNCATE {table} CASCADE")
+
+
+def test_one_trigger_that_is_missing_comes_back_and_nothing_is_told_again(house: House) -> None:
+    missing = list(capture.wanted_triggers(connection)["infusion_patient"])[-1]
+    run(f"DROP TRIGGER {missing}" + ("" if connection.vendor == "sqlite" else " ON infusion_patient"))
+    assert any("not kept of infusion_patient" in each for each in check().flaws)
+    before = AuditEvent.objects.count()
+    capture.install(connection)
+    assert (AuditEvent.objects.count(), told(), check().flaws) == (before, [], [])
 
 
 def lift_the_triggers(table: str) -> None:
