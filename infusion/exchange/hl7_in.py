@@ -34,7 +34,7 @@ from infusion.exchange.coming_in import (
 )
 from infusion.services.reference import Reference, diagnosis_code
 
-MOST_MESSAGES, LONGEST_MESSAGE = 20_000, 64_000
+MOST_MESSAGES, MOST_SEGMENTS, LONGEST_MESSAGE = 20_000, 500_000, 64_000
 KIND = ("RAS", "O17")
 TS = re.compile(r"([0-9]{8})(?:([0-9]{2})([0-9]{2})([0-9]{2})?(?:\.[0-9]{1,4})?)?([+-][0-9]{4})?")
 READ = ("MSH", "PID", "PV1", "ORC", "RXO", "RXA", "RXR", "IN1", "DG1")
@@ -105,12 +105,14 @@ def read_hl7(file: IO[bytes], zone: str, reference: Reference) -> FileRead:
     visits: dict[str, _Visit] = {}
     sent: dict[tuple[str, str], tuple[int, Sequence[str]]] = {}
     problems: list[Problem] = []
-    count = 0
+    count = count_of_segments = 0
     try:
         for segments in _messages(text):
-            count += 1
+            count, count_of_segments = count + 1, count_of_segments + len(segments)
             if count > MOST_MESSAGES:
                 raise UnreadableFile(f"The file has more than {MOST_MESSAGES:,} messages. Bring it in by weeks.")
+            if count_of_segments > MOST_SEGMENTS:
+                raise UnreadableFile(f"The file has more than {MOST_SEGMENTS:,} segments. Bring it in by weeks.")
             at = At(count, problems)
             if sum(map(len, segments)) > LONGEST_MESSAGE:
                 told = f"This message is longer than {LONGEST_MESSAGE:,} letters and is left out."

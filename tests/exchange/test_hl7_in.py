@@ -7,6 +7,7 @@ from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
 
 from infusion.arriving import UnreadableFile
+from infusion.exchange import hl7_in
 from infusion.exchange.coming_in import Arrived, FileRead
 from infusion.exchange.hl7_in import read_hl7
 from tests.exchange.arriving import EXAMPLES, REFERENCE, ZONE, stream, told, typed, units, with_vials
@@ -132,3 +133,10 @@ def test_a_message_without_an_end_is_left_out_and_the_others_are_read() -> None:
     ]
     assert [(each.is_ready, each.rows) for each in arrived] == [(True, [2, 3])]
     assert all(each.column != "MSH" for each in read(wide.replace("|" * 9_500, "|" * 8_000))[0].problems)
+
+
+def test_a_file_of_tiny_segments_is_refused_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hl7_in, "MOST_SEGMENTS", 20)
+    assert read(EXAMPLE)[0].rows == 2
+    with pytest.raises(UnreadableFile, match="more than 20 segments"):
+        read(EXAMPLE + "X\n" * 20)
