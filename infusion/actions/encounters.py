@@ -344,7 +344,11 @@ def keep_patient(
 
 
 def _replace_administrations(encounter: Encounter, recorded: Recorded, now: datetime) -> None:
-    """Write the administrations as they are now. A drug keeps its row's id, its taps, and when times were entered."""
+    """Write the administrations as they are now.
+
+    A drug keeps its row's id, its taps, its questions, and when its times were entered. What was asked of one that is
+    gone is asked of the whole.
+    """
     stored = list(encounter.administrations.prefetch_related("pauses", "discards"))
     rows = rows_of_record(encounter, recorded, now)
     same = same_drugs(stored, rows.administrations)
@@ -355,7 +359,13 @@ def _replace_administrations(encounter: Encounter, recorded: Recorded, now: date
             rows.administrations[place].pk = old.pk
     encounter.administrations.all().delete()
     write_rows([rows])
-    _move_taps(encounter, {old.position: place for place, old in same.items()}, now)
+    places = {old.position: place for place, old in same.items()}
+    _move_taps(encounter, places, now)
+    for question in encounter.questions.all():
+        asked = question.administration
+        if asked is not None and places.get(asked) != asked:
+            question.administration = places.get(asked)
+            question.save(update_fields=["administration"])
 
 
 def _move_taps(encounter: Encounter, places: Mapping[int, int], now: datetime) -> None:

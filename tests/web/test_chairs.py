@@ -18,6 +18,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from infusion.actions import Ordered, Recorded, begin_order, place_order, save_encounter, tap
 from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
@@ -411,6 +412,16 @@ def test_undo_takes_back_only_the_time_of_its_tap(client: Tablet, three: Any, nu
     assert words_of(live(client, 4, three)).count("Undo") == 1, "the tap of the drug that was removed ended with it"
     post(client, 5, three, **form_with(client, 4, three, "undo").fields, act="undo")
     assert started(three) == [("J2930", False), ("J2350", False)]
+
+
+def test_a_question_stays_with_its_drug(three: Any, nurse: User) -> None:
+    for place in (0, 1):
+        three.questions.create(administration=place, text=f"About {place}?", asked_by=nurse, asked_at=timezone.now())
+    three.questions.create(text="About all?", asked_by=nurse, asked_at=timezone.now())
+    without_the_first(three, nurse)
+    assert dict(three.questions.values_list("text", "administration")) == {
+        "About 0?": None, "About 1?": 0, "About all?": None,
+    }  # fmt: skip
 
 
 def test_a_time_that_was_changed_in_the_form_is_not_undone(client: Tablet, run: Any, nurse: User) -> None:
