@@ -1,6 +1,7 @@
 """What gunicorn is told with `-c python:infusion.with_worker`: as `infusion.serving`, and a worker beside it.
 
-For one machine that has little to do: `make run`, and the container. A larger site runs its workers by themselves.
+For one machine that has little to do: `make run`, and the container. A larger site runs its workers by themselves. One
+that ends, for want of memory or by mishap, is followed by another.
 """
 
 from __future__ import annotations
@@ -10,37 +11,57 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Lock, Thread
 from typing import Any
 
 from infusion import serving
 
 PR_SET_PDEATHSIG = 1
 LONGEST_PORTION_SECONDS = 30
+PAUSE_SECONDS: float = 5
+COMMAND = [sys.executable, "manage.py", "work", "--verbosity", "0"]
+prctl = getattr(ctypes.CDLL(None), "prctl", None)  # found before there is a thread that a child could not wait for
 worker: subprocess.Popen[bytes] | None = None
+beginning, ending = Lock(), Event()
 post_worker_init = serving.post_worker_init
 
 
 def when_ready(server: Any) -> None:
+    Thread(target=keep_one_at_work, args=(server,), daemon=True).start()
+
+
+def keep_one_at_work(server: Any) -> None:
+    """Until the server ends. Linux takes this thread for the worker's parent, so that it outlives each of them."""
     global worker
-    command = [sys.executable, "manage.py", "work", "--verbosity", "0"]
-    # A key that ends the server is not for the worker, which is told by the server and finishes its portion.
-    worker = subprocess.Popen(  # noqa: S603  our own command
-        command, cwd=Path(__file__).resolve().parent.parent, start_new_session=True, preexec_fn=ends_with_its_parent
-    )
+    while True:
+        with beginning:
+            if ending.is_set():
+                return
+            # A key that ends the server is not for the worker, which is told by the server and finishes its portion.
+            worker = subprocess.Popen(  # noqa: S603  our own command
+                COMMAND, cwd=Path(__file__).resolve().parent.parent, start_new_session=True,
+                preexec_fn=ends_with_its_parent,
+            )  # fmt: skip
+        worker.wait()
+        if not ending.is_set():
+            server.log.error("The worker has ended. Another one begins in %s seconds.", PAUSE_SECONDS)
+        ending.wait(PAUSE_SECONDS)
 
 
 def on_exit(server: Any) -> None:
-    if worker is not None:
-        worker.terminate()
+    ending.set()
+    with beginning:
+        last = worker
+    if last is not None:
+        last.terminate()
         try:
-            worker.wait(LONGEST_PORTION_SECONDS)
+            last.wait(LONGEST_PORTION_SECONDS)
         except subprocess.TimeoutExpired:
-            worker.kill()
+            last.kill()
     serving.on_exit(server)
 
 
 def ends_with_its_parent() -> None:
     """Linux tells a child of the death of its parent, however that came."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
