@@ -26,6 +26,7 @@ from infusion import idle
 from infusion.access import ADMIN, BILLING, NURSE
 from infusion.actions import (
     NewFees,
+    Ordered,
     Recorded,
     add_authorization,
     add_coverage,
@@ -35,6 +36,7 @@ from infusion.actions import (
     hand_to_billing,
     load_fees,
     make_batch,
+    place_order,
     propose_drug,
     return_to_nurse,
     save_encounter,
@@ -54,6 +56,7 @@ from infusion.models import (
     Import,
     Job,
     Judgement,
+    Order,
     Reading,
     Recheck,
     User,
@@ -236,6 +239,16 @@ def program(house: House) -> ApiClient:
 
 
 @pytest.fixture
+def order(house: House) -> Order:
+    """What a patient of the house is to get, and nobody has begun."""
+    ordered = Ordered(
+        patient=house.draft.patient, payer=house.draft.payer, scheduled_at=timezone.now(), setting="office",
+        drug="J2350", route="iv_infusion", ordered=Decimal(600), vials=((Decimal(300), 2),),
+    )  # fmt: skip
+    return place_order(by=house.people[NURSE], clinic=house.clinic, client_id=uuid4(), ordered=ordered)
+
+
+@pytest.fixture
 def values(
     house: House,
     rules: dict[str, PolicyOverride],
@@ -247,6 +260,7 @@ def values(
     recheck: Recheck,
     brought_in: Import,
     program: ApiClient,
+    order: Order,
 ) -> Callable[[Route], dict[str, object]]:
     """What stands in a route's address."""
 
@@ -266,6 +280,8 @@ def values(
             "recheck": recheck,
             **dict.fromkeys(("import", "import-confirm", "import-throw-away", "import-problems"), brought_in),
             "program-revoke": program,
+            **dict.fromkeys(("order-begin", "order-take-off"), order),
+            **dict.fromkeys(("impact", "impact-encounters", "impact-file"), rules["draft"]),
         }
         row = by_name.get(route.name, row)
         fees = route.path.startswith("fees/")
