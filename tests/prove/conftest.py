@@ -38,6 +38,7 @@ from tests.web.conftest import (
     mark,
     next_door,
     no_touch_is_written,
+    order,
     program,
     recheck,
     rules,
@@ -47,7 +48,7 @@ from tests.web.conftest import (
 
 __all__ = [
     "House", "alarm", "as_role", "brought_in", "claim_rows", "drug_rows", "fee_schedule", "house", "mark", "next_door",
-    "no_touch_is_written", "program", "recheck", "rules", "stopped_job",
+    "no_touch_is_written", "order", "program", "recheck", "rules", "stopped_job",
     "values",
 ]  # fmt: skip
 
