@@ -138,6 +138,6 @@ def no_restore_is_unfinished(app_configs: Apps, **_: Any) -> list[CheckMessage]:
     except DatabaseError:
         return []
     finally:
-        if not opened:
+        if not opened and connection.connection is not None:
             connection.close()
     return [Error(sentence, id="infusion.E009")] if sentence else []

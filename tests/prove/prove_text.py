@@ -133,7 +133,7 @@ def test_no_pattern_grows_faster_than_its_text(prove: Prove) -> None:
 
 
 def test_a_pattern_that_goes_back_and_forth_would_be_seen() -> None:
-    assert grows(r"a*a*b", False, 8_000)
+    assert grows(r"a*a*a*b", False, 800)
     assert grows(r"\s*x", True, 20_000)
     assert not grows(r"\s*x", False, 20_000)
     source = 'A = re.compile("a+")\nre.sub(f"b{x}", "", y)\nother.match("c")'
