@@ -27,7 +27,7 @@ def dripped(ours: socket.socket, theirs: socket.socket, length: str = "1000") ->
         with suppress(OSError):
             for _ in range(60):
                 theirs.sendall(b"x")
-                time.sleep(0.05)
+                time.sleep(0.02)
             theirs.close()
 
     def reads_all(environ: object, start_response: object) -> list[bytes]:
@@ -43,12 +43,12 @@ def dripped(ours: socket.socket, theirs: socket.socket, length: str = "1000") ->
 def test_a_body_that_drips_is_cut_off(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wsgi, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(wsgi, "BODY_SECONDS", 0.2)
     assert 0 < dripped(*pair) < 60
 
 
 def test_a_long_body_has_the_time_that_its_length_takes(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wsgi, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(wsgi, "BODY_SECONDS", 0.2)
     assert dripped(*pair, length="1000000") == 60
