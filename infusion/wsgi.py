@@ -6,6 +6,7 @@ from importlib import import_module
 from threading import Timer
 from typing import Any
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "infusion.settings")
@@ -13,7 +14,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "infusion.settings")
 SILENT_SECONDS = 5
 """A sender who is silent for so long is cut off: each one that never ends its request would hold a thread for good."""
 BODY_SECONDS, SLOWEST_BYTES_A_SECOND = 20, 50_000
-"""And so is one whose body is not whole in this time, and in what its announced length takes at this pace."""
+"""And so is one whose body is not whole in this time, and in what its announced length, if it is taken at all, takes at
+this pace."""
 
 answer = get_wsgi_application()
 import_module("infusion.checks").refuse_an_unsafe_start()
@@ -28,8 +30,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
         return answer(environ, start_response)
     announced = environ.get("CONTENT_LENGTH") or "0"
-    slowest = int(announced) / SLOWEST_BYTES_A_SECOND if announced.isdecimal() else 0
-    deadline = Timer(BODY_SECONDS + slowest, hang_up, [sender])
+    most = min(int(announced), settings.LARGEST_UPLOAD_BYTES) if announced.isdecimal() else 0
+    deadline = Timer(BODY_SECONDS + most / SLOWEST_BYTES_A_SECOND, hang_up, [sender])
     deadline.daemon = True
     deadline.start()
     try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from pytest_django import Settings
 
 from infusion import wsgi
 
@@ -45,6 +46,15 @@ def test_a_body_that_drips_is_cut_off(
 ) -> None:
     monkeypatch.setattr(wsgi, "BODY_SECONDS", 0.2)
     assert 0 < dripped(*pair) < 60
+
+
+@pytest.mark.parametrize("length", ["9" * 16, "9" * 400])
+def test_no_announced_length_is_longer_than_what_is_taken(
+    pair: tuple[socket.socket, socket.socket], settings: Settings, monkeypatch: pytest.MonkeyPatch, length: str
+) -> None:
+    monkeypatch.setattr(wsgi, "BODY_SECONDS", 0.2)
+    settings.LARGEST_UPLOAD_BYTES = 1
+    assert 0 < dripped(*pair, length) < 60
 
 
 def test_a_long_body_has_the_time_that_its_length_takes(
