@@ -87,9 +87,8 @@ class Accounts(DefaultAccountAdapter):
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         name, browser = name_in(credentials), browser_of(request)
         own = browser if knows(browser, name) else None
-        self.count(
-            request, name, *([] if own else ["login_failed_from_address"]), "login_failed", key=key_of(name, own)
-        )
+        limits = ["login_failed"] if own else ["login_failed_from_address", "login_failed"]
+        self.count(request, name, *limits, key=key_of(name, own))
 
     def count(self, request: HttpRequest, name: str, *actions: str, key: str | None = None) -> None:
         """Counts one try, and refuses it where it is one too many, which is told once for each limit.
