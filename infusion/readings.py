@@ -110,8 +110,8 @@ def tell_looked_up(request: HttpRequest, form: UUID, patient: Any) -> None:
     pair, told = f"{form} {patient.public_id}", request.session.get(LOOKED_UP, [])
     if pair not in told:
         page = request.resolver_match.view_name if request.resolver_match else ""
-        keep(request, "patient.open", "patient", {"page": page}, str(patient.public_id))
-        request.session[LOOKED_UP] = [*told, pair][-MOST_LOOKED_UP:]
+        if keep(request, "patient.open", "patient", {"page": page}, str(patient.public_id)):
+            request.session[LOOKED_UP] = [*told, pair][-MOST_LOOKED_UP:]
 
 
 def proof_of_telling(request: HttpRequest) -> str:
@@ -127,17 +127,17 @@ def is_renewal(request: HttpRequest) -> bool:
     return constant_time_compare(request.GET.get("told", ""), proof_of_telling(request))
 
 
-def keep(request: HttpRequest, action: str, subject: str, detail: dict[str, Any], subject_id: str = "") -> None:
-    """What the person of a request was shown, by the id in its address where no other is told."""
+def keep(request: HttpRequest, action: str, subject: str, detail: dict[str, Any], subject_id: str = "") -> bool:
+    """What the person of a request was shown, by the id in its address where no other is told. Whether it was kept."""
     person = request.user
     named = subject_id or _subject_id(request)
-    keep_of(person, action, subject, named, getattr(person, "clinic_id", None), detail)
+    return keep_of(person, action, subject, named, getattr(person, "clinic_id", None), detail)
 
 
 def keep_of(
     person: Any, action: str, subject: str, subject_id: str, clinic_id: int | None, detail: dict[str, Any]
-) -> None:
-    """One row, or a line in the log where none can be written."""
+) -> bool:
+    """One row, or a line in the log where none can be written. Whether there is a row."""
     try:
         audit.record_reading(
             action, by=person, subject=subject, subject_id=subject_id, clinic_id=clinic_id, detail=detail
@@ -149,6 +149,8 @@ def keep_of(
         )  # fmt: skip
         if not connection.in_atomic_block:
             connection.close()  # SQLite's would stay read-only for good when it was opened so
+        return False
+    return True
 
 
 def take_out(request: HttpRequest, response: HttpResponseBase, action: str, subject: str) -> None:

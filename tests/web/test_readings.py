@@ -242,6 +242,22 @@ def test_a_file_is_told_with_filter_count_and_checksum(
     assert row.detail["count"] == (1 if name == "batch-file" else lines)
 
 
+def test_a_patient_looked_up_while_no_reading_can_be_kept_is_told_once_one_can(
+    house: House, as_role: SignIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(execute: Callable[..., object], sql: str, *rest: object) -> object:
+        if "infusion_reading" in sql:
+            raise OperationalError("database or disk is full")
+        return execute(sql, *rest)
+
+    client, form = as_role(NURSE), {"client_id": str(uuid4()), "patient_reference": house.draft.patient.reference}
+    with caplog.at_level(logging.ERROR), connection.execute_wrapper(full):
+        assert client.post(reverse("encounter-new"), form).status_code == 200
+    assert "looked_up" not in client.session
+    client.post(reverse("encounter-new"), form)
+    assert [row.subject_id for row in Reading.objects.all()] == [str(house.draft.patient.public_id)]
+
+
 @pytest.mark.parametrize("problem", [OperationalError, InterfaceError])
 def test_a_page_is_shown_where_its_reading_cannot_be_kept_and_the_log_has_it(
     house: House, as_role: SignIn, caplog: pytest.LogCaptureFixture, problem: type[Error]
