@@ -16,6 +16,7 @@ from django.db import connection
 from tests.prove.table import (
     REQUIREMENTS,
     Row,
+    Run,
     Told,
     keep,
     kept,
@@ -93,6 +94,8 @@ class Gather:
         self.path = Path(written) if written else None
         before = kept(self.path) if self.path else {}
         self.run = {test: told for test, told in before.items() if told.stands}
+        self.under_way: Run = {}  # a test that is cut short is not kept, though another worker's ends meanwhile
+        self.skipped: set[str] = set()
         self.passed = list(self.run)
         self.commit = this_commit()
 
@@ -102,9 +105,9 @@ class Gather:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.skipped:
-            return
+            self.skipped.add(report.nodeid)
         proves = getattr(report, "proves", [])
-        told = self.run.setdefault(report.nodeid, Told(proves, True, 0, self.commit, [], share()))
+        told = self.under_way.get(report.nodeid) or Told(proves, True, 0, self.commit, [], share())
         rows = list(told.rows)
         if report.when == "teardown":
             rows += [Row(*value) for name, value in report.user_properties if name == "proof"]
@@ -113,8 +116,14 @@ class Gather:
             why = next((line[2:].strip() for line in words if line.startswith("E ")), words[-1] if words else "")
             rows += [Row(each, "", STOPPED + why[:160], False, "", report.proved_on) for each in proves]
         passed = told.passed and not report.failed
-        self.run[report.nodeid] = replace(told, passed=passed, seconds=told.seconds + report.duration, rows=rows)
-        if self.path and report.when == "teardown":
+        told = replace(told, passed=passed, seconds=told.seconds + report.duration, rows=rows)
+        self.under_way[report.nodeid] = told
+        if report.when != "teardown":
+            return
+        del self.under_way[report.nodeid]
+        if report.nodeid not in self.skipped:
+            self.run[report.nodeid] = told
+        if self.path:
             keep(self.path, self.run)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tests.prove.conftest import Gather
 from tests.prove.table import (
     BOTH,
     REQUIREMENTS,
@@ -111,3 +113,27 @@ def test_what_was_measured_at_a_smaller_size_is_measured_again(monkeypatch: pyte
     assert [small.stands, full.stands, failed.stands] == [False, True, False]
     monkeypatch.setenv("INFUSION_PROVE", "0.1")
     assert [small.stands, full.stands] == [True, False]
+
+
+def test_only_a_test_that_ended_is_kept(tmp_path: Path) -> None:
+    run = tmp_path / "1.json"
+    gather = Gather(SimpleNamespace(getoption=lambda *_: str(run)))  # type: ignore[arg-type]
+
+    def reported(test: str, when: str, outcome: str = "passed") -> None:
+        gather.pytest_runtest_logreport(
+            SimpleNamespace(
+                nodeid=test, when=when, skipped=outcome == "skipped", failed=outcome == "failed",
+                longrepr="E   it broke", proves=["R01"], proved_on="sqlite", duration=1.5, user_properties=[],
+            )
+        )  # fmt: skip
+
+    reported("a.py::cut_short", "setup")
+    for when in ("setup", "call", "teardown"):
+        reported("b.py::whole", when)
+        reported("b.py::fails", when, "failed" if when == "call" else "passed")
+        reported("b.py::skipped", when, "skipped" if when == "call" else "passed")
+    assert {test: (told.passed, told.seconds) for test, told in kept(run).items()} == {
+        "b.py::whole": (True, 4.5),
+        "b.py::fails": (False, 4.5),
+    }
+    assert [row.measured for row in kept(run)["b.py::fails"].rows] == ["the test stopped: it broke"]
