@@ -59,9 +59,14 @@ def citation(key: str, reference: Reference = REFERENCE) -> str:
     return f"[{key}]" if reference.sources[key].address else "general knowledge"
 
 
+def begun_small(words: str) -> str:
+    """A label as it stands within a sentence: what begins with a code stays as it is."""
+    return words if words[1:2].isupper() or words[1:2].isdigit() else words[:1].lower() + words[1:]
+
+
 def values_of(parameter: Parameter) -> str:
     if parameter.choices:
-        return "; ".join(f"`{value}`: {words[:1].lower()}{words[1:]}" for value, words in parameter.choices.items())
+        return "; ".join(f"`{value}`: {begun_small(words)}" for value, words in parameter.choices.items())
     known = {"flag": "`true` or `false`", "codes": "a list of codes", "text": "a text", "amount": "a decimal"}
     text = known.get(parameter.kind) or f"{parameter.lowest} to {parameter.highest}"
     return f"{text}, or `null`" if parameter.optional else text

@@ -15,7 +15,7 @@ MOST_HOURS = 366 * 24
 
 
 class Command(BaseCommand):
-    help = "Makes one emergency code for an admin. It is shown once; its use is an alarm to every admin."
+    help = "Makes one emergency code for an admin. It is shown once; its use is an alarm to the clinic's admins."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--person", required=True, help="the username of an admin or superuser")

@@ -10,7 +10,9 @@ from infusion.operations.doctor import examined
 
 
 class Command(BaseCommand):
-    help = "Look at the database, journal, disk, backups, clock, migrations, audit, encryption and cache."
+    help = (
+        "Look at the database, journal, disk, backups, clock, restores, migrations, audit, encryption, cache and jobs."
+    )
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -14,7 +14,8 @@ from infusion.operations.moving import Unfinished, move
 
 class Command(BaseCommand):
     help = (
-        "Copy an SQLite file into the empty PostgreSQL of DATABASE_URL, and compare every table. Stop the server first."
+        "Copy an SQLite file into the empty PostgreSQL of DATABASE_URL, and compare every table. "
+        "Stop the server and the workers first."
     )
     requires_system_checks = ()
 

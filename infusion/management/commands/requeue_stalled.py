@@ -13,7 +13,7 @@ from infusion.services.words import counted
 
 
 class Command(BaseCommand):
-    help = "Queue stalled jobs again. Safe at any time, beside workers and beside itself; run it every few minutes."
+    help = "Queue stalled jobs again. Safe at any time, beside workers, who do it every minute, and beside itself."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--minutes", type=float, default=5, help="stalled is what has not moved for so long (5)")

@@ -13,7 +13,7 @@ from infusion.operations.restoring import restore
 
 
 class Command(BaseCommand):
-    help = "Look at a backup and put it where DATABASE_URL points. Stop the server first."
+    help = "Look at a backup and put it where DATABASE_URL points. Stop the server and the workers first."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
