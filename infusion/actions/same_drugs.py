@@ -14,21 +14,31 @@ def minute_of(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
-def _times(row: Administration) -> tuple[datetime | None, ...]:
-    return tuple(at and minute_of(at) for at in (row.started_at, row.stopped_at))
+def _start(row: Administration) -> datetime | None:
+    return row.started_at and minute_of(row.started_at)
+
+
+def _stop(row: Administration) -> datetime | None:
+    return row.stopped_at and minute_of(row.stopped_at)
 
 
 ALIKE: Sequence[Callable[[Administration], tuple[Any, ...]]] = (
-    lambda row: (row.drug, row.route, row.ordered, _times(row)),
+    lambda row: (row.drug, row.route, row.ordered, _start(row), _stop(row)),
+    lambda row: (row.drug, row.route, _start(row)),
     lambda row: (row.drug, row.route),
-    lambda row: (row.position, _times(row)),  # the drug or its route was corrected
+    lambda row: (row.position, _start(row)),  # the drug or its route was corrected
 )
+
+
+def _in_place(row: Administration) -> tuple[Any, ...]:
+    """Tells rows apart where none was taken out, so that none moved up."""
+    return (row.position, row.drug, row.route)
 
 
 def same_drugs(stored: Sequence[Administration], saved: Sequence[Administration]) -> Mapping[int, Administration]:
     """By the place of each saved row, the stored one that it goes on from; where that is in doubt, none."""
     same: dict[int, Administration] = {}
-    for alike in ALIKE:
+    for alike in (*ALIKE, _in_place) if len(saved) >= len(stored) else ALIKE:
         before, after = defaultdict[Any, list[Administration]](list), defaultdict[Any, list[Administration]](list)
         for row in stored:
             if row not in same.values():

@@ -437,6 +437,33 @@ def test_a_time_that_was_changed_in_the_form_is_not_undone(client: Tablet, run: 
     assert "was changed in the record since" in live(client, 6, encounter)
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        lambda drug: [replace(drug, stop=minutes(16)), replace(drug, start=minutes(20), stop=minutes(50))],
+        lambda drug: [replace(drug, stop=minutes(16), drug="J2323")],
+        lambda drug: [replace(drug, start=minutes(5), stop=minutes(16)), replace(drug, start=minutes(20))],
+    ],
+    ids=["a stop and the next bag", "a stop and another drug", "other times and the next bag"],
+)
+def test_taps_stay_with_their_drug_whatever_is_typed_beside_it(run: Any, nurse: User, typed: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("new_bag", 10))
+    [drug] = facts_of(Encounter.objects.get(pk=encounter.pk)).administrations
+    saved(encounter, nurse, typed(drug))
+    assert encounter.taps.filter(undone_at__isnull=True, position=0).count() == 2
+
+
+def test_the_seconds_of_a_tapped_start_stay_when_its_stop_is_typed(run: Any, nurse: User) -> None:
+    encounter = run(3, "Sarah Whitfield", 0)
+    with time_machine.travel(minutes(0) + timedelta(seconds=40), tick=False):
+        tap(by=nurse, encounter=encounter, position=0, kind="start", tap_id=uuid4())
+    [drug] = facts_of(Encounter.objects.get(pk=encounter.pk)).administrations
+    shown = replace(drug, start=minutes(0))
+    saved(encounter, nurse, [replace(shown, stop=minutes(16)), replace(shown, start=minutes(20), stop=minutes(50))])
+    begun = encounter.administrations.get(position=0).started_at
+    assert begun == minutes(0) + timedelta(seconds=40), "15 whole minutes, and not 16"
+
+
 def test_the_last_tap_is_undone_once_and_only_for_a_while(client: Tablet, run: Any) -> None:
     encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("stop", 20))
     text = words_of(live(client, 21, encounter))
