@@ -23,7 +23,7 @@ COMMAND = [sys.executable, "manage.py", "work", "--verbosity", "0"]
 prctl = getattr(ctypes.CDLL(None), "prctl", None)  # found before there is a thread that a child could not wait for
 worker: subprocess.Popen[bytes] | None = None
 beginning, ending = Lock(), Event()
-post_worker_init = serving.post_worker_init
+worker_class, post_worker_init = serving.Worker, serving.post_worker_init
 
 
 def when_ready(server: Any) -> None:

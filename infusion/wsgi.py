@@ -1,13 +1,12 @@
 import os
-import socket
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from importlib import import_module
-from threading import Timer
 from typing import Any
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+
+from infusion.senders import WholeBody, cut_off_after
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "infusion.settings")
 
@@ -29,18 +28,11 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     sender.settimeout(SILENT_SECONDS)
     if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
         return answer(environ, start_response)
+    environ["wsgi.input"] = WholeBody(environ["wsgi.input"])
     announced = environ.get("CONTENT_LENGTH") or "0"
     most = min(int(announced), settings.LARGEST_UPLOAD_BYTES) if announced.isdecimal() else 0
-    deadline = Timer(BODY_SECONDS + most / SLOWEST_BYTES_A_SECOND, hang_up, [sender])
-    deadline.daemon = True
-    deadline.start()
+    deadline = cut_off_after(BODY_SECONDS + most / SLOWEST_BYTES_A_SECOND, sender)
     try:
         return answer(environ, start_response)
     finally:
         deadline.cancel()
-
-
-def hang_up(sender: socket.socket) -> None:
-    """Nothing more is read of a body; an answer can be sent still."""
-    with suppress(OSError):
-        sender.shutdown(socket.SHUT_RD)

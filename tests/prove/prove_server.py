@@ -263,11 +263,12 @@ def test_what_is_too_large_is_refused_early(
                 seconds.append(took)
         grown = (memory_of(server) - held) / 1000
         line, _ = raw(server, f"GET /{'a' * 20_000} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", iter([]))
-        slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
-        for way in slow:
-            way.sendall(post_head(path, cookie, 1000).encode() + b"x")  # and never the rest
-        dripping = threading.Thread(target=drip, args=(slow[0],), daemon=True)
-        dripping.start()
+        slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(4)]
+        head = post_head(path, cookie, 1000).encode()
+        for way, sent in zip(slow, [head + b"x", head + b"x", head[:40], head[:40]], strict=True):
+            way.sendall(sent)  # and never the rest
+        for way in slow[::2]:
+            threading.Thread(target=drip, args=(way,), daemon=True).start()
         began = time.monotonic()
         beside = quick_answers(server, cookie, path)
         for way in slow:
@@ -278,10 +279,10 @@ def test_what_is_too_large_is_refused_early(
         cut = time.monotonic() - began
     refused = all(each.rpartition(" ")[2] in ("400", "413", "422") for each in statuses)
     prove(
-        "R20", "400, 413 or 422 within 1 s; at most 50 MB more; others served at most twice as slowly beside one that "
-        "drips and one that never ends",
+        "R20", "400, 413 or 422 within 1 s; at most 50 MB more; others served at most twice as slowly beside two that "
+        "drip and two that never end, a head and a body each",
         f"{', '.join(sorted(statuses))}, a line of 20,000: {line}; slowest {max(seconds):.2f} s; {grown:.0f} MB more; "
-        f"others {beside / usual:.1f} times as long as usual, the two cut off after {cut:.0f} s",
+        f"others {beside / usual:.1f} times as long as usual, the four cut off after {cut:.0f} s",
         refused and line in (400, 414) and grown <= 50
         and (not share() or (max(seconds) <= 1 and beside <= 2 * usual and cut <= 30)),
     )  # fmt: skip
