@@ -130,11 +130,13 @@ def styles_are_collected(app_configs: Apps, **_: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
-def no_restore_is_unfinished(app_configs: Apps, **_: Any) -> list[CheckMessage]:
+def the_database_is_safe_and_whole(app_configs: Apps, **_: Any) -> list[CheckMessage]:
     """A database that is away is told of by whoever asks for a page."""
     opened = connection.connection is not None
     try:
         sentence = unfinished.told()
+    except ImproperlyConfigured as unsafe:
+        sentence = str(unsafe)
     except DatabaseError:
         return []
     finally:

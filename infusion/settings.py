@@ -146,6 +146,7 @@ if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
     DATABASE["TEST"] = {"NAME": VAR_DIR / f"test-{os.getpid()}.sqlite3"}
 else:
     DATABASE["CONN_HEALTH_CHECKS"] = True
+    DATABASE.setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)  # seconds, where no answer comes at all
 
 INSTALLED_APPS = [
     # First: its manage.py changepassword stands before Django's.
@@ -182,6 +183,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "infusion.zero_bytes.NoZeroBytes",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "infusion.sign_in.NothingStays",
     "infusion.idle.EndsWhenIdle",

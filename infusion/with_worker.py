@@ -10,6 +10,7 @@ import ctypes
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
@@ -38,11 +39,13 @@ def keep_one_at_work(server: Any) -> None:
             if ending.is_set():
                 return
             # A key that ends the server is not for the worker, which is told by the server and finishes its portion.
-            worker = subprocess.Popen(  # noqa: S603  our own command
-                COMMAND, cwd=Path(__file__).resolve().parent.parent, start_new_session=True,
-                preexec_fn=ends_with_its_parent,
-            )  # fmt: skip
-        worker.wait()
+            with suppress(OSError, subprocess.SubprocessError):  # no memory for a process now, maybe the next time
+                worker = subprocess.Popen(  # noqa: S603  our own command
+                    COMMAND, cwd=Path(__file__).resolve().parent.parent, start_new_session=True,
+                    preexec_fn=ends_with_its_parent,
+                )  # fmt: skip
+        if worker is not None:
+            worker.wait()
         if not ending.is_set():
             server.log.error("The worker has ended. Another one begins in %s seconds.", PAUSE_SECONDS)
         ending.wait(PAUSE_SECONDS)

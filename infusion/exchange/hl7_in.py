@@ -11,6 +11,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import IO, Any
@@ -38,6 +39,8 @@ MOST_MESSAGES, MOST_SEGMENTS, LONGEST_MESSAGE = 20_000, 500_000, 64_000
 KIND = ("RAS", "O17")
 TS = re.compile(r"([0-9]{8})(?:([0-9]{2})([0-9]{2})([0-9]{2})?(?:\.[0-9]{1,4})?)?([+-][0-9]{4})?")
 READ = ("MSH", "PID", "PV1", "ORC", "RXO", "RXA", "RXR", "IN1", "DG1")
+# What says whose a message is.
+WHOSE = ("MSH", "PID", "PV1", "IN1")
 # Of a message, its frame and what bears on nothing here.
 FRAME = ("FHS", "BHS", "BTS", "FTS", "SFT", "UAC", "PD1", "EVN", "TQ1", "TQ2", "RXE", "PV2", "CTI")
 HCPCS = ("HCPCS", "HPC")
@@ -114,11 +117,11 @@ def read_hl7(file: IO[bytes], zone: str, reference: Reference) -> FileRead:
             if count_of_segments > MOST_SEGMENTS:
                 raise UnreadableFile(f"The file has more than {MOST_SEGMENTS:,} segments. Bring it in by weeks.")
             at = At(count, problems)
-            if sum(map(len, segments)) > LONGEST_MESSAGE:
-                told = f"This message is longer than {LONGEST_MESSAGE:,} letters and is left out."
-                at.problem("MSH", segments[0], told)
-                continue
-            _Reader(at, zone, reference, visits, sent).message(segments)
+            reader = _Reader(at, zone, reference, visits, sent)
+            if sum(map(len, segments)) <= LONGEST_MESSAGE:
+                reader.message(segments)
+            else:
+                reader.too_long(segments)
     except UnicodeDecodeError:
         raise UnreadableFile("The file is not in UTF-8. Have the messages written in UNICODE UTF-8 (MSH-18).") from None
     if not count:
@@ -190,6 +193,22 @@ class _Reader:
                 told = f"Message {row} has the same number and says something else. Send the one that holds."
                 At(self.at.row, visit.arrived.problems).problem("MSH-10", header.text(10), told)
             self._administrations(visit, segments)
+
+    def too_long(self, lines: Sequence[str]) -> None:
+        """Its visit stays out with it, as far as it can be known: with a drug less it would be billed short."""
+        told = f"This message is longer than {LONGEST_MESSAGE:,} letters and is left out"
+        known = [each for each in lines if each.startswith(WHOSE)]
+        visit = None
+        if sum(map(len, known)) <= LONGEST_MESSAGE:
+            with suppress(hl7.HL7Exception, ValueError, IndexError, KeyError):
+                message = hl7.parse("\r".join(known))
+                header, *others = (_Segment(message, each, str(each[0])) for each in message)
+                self.offset = self._offset(header.text(7))
+                visit = self._visit(header, {each.name: each for each in reversed(others)})
+        if visit is None:
+            self.at.problem("MSH", lines[0], f"{told}.")
+        else:
+            At(self.at.row, visit.arrived.problems).problem("MSH", lines[0], f"{told}, and its visit with it.")
 
     def _visit(self, header: _Segment, by_name: dict[str, _Segment]) -> _Visit | None:
         pid, pv1 = by_name.get("PID"), by_name.get("PV1")

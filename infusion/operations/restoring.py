@@ -17,7 +17,7 @@ from typing import Any
 
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
-from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, ProgrammingError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
@@ -184,7 +184,13 @@ def into_postgresql(file: Path, record: Record | None, key_file: Path | None) ->
         run("pg_restore", f"--file={os.devnull}", str(plain))  # all of it can be read
         with endings_as_errors() as ignore_them:
             try:
-                kept = step_aside()
+                try:
+                    kept = step_aside()
+                except ProgrammingError as refused:
+                    raise Unsound(
+                        "PostgreSQL lets this role neither rename nor mark the schema public. Make it the owner: "
+                        "ALTER SCHEMA public OWNER TO the role that DATABASE_URL names."
+                    ) from refused
                 run_on_postgresql(
                     connections[DEFAULT_DB_ALIAS], "pg_restore", "--no-owner", "--no-privileges", "--no-comments",
                     "--single-transaction", "--exit-on-error", str(plain),

@@ -34,7 +34,7 @@ from infusion.batches import (
 from infusion.exchange.claim import Claim, ClaimLine, Missing
 from infusion.exchange.formats import FORMATS
 from infusion.jobs import Shown
-from infusion.models import Batch, BatchClaim, BatchFile, Encounter, Job
+from infusion.models import Batch, BatchClaim, BatchFile, BatchFilling, Encounter, Job
 from infusion.readings import holding
 from infusion.selectors import batch_for, encounters_of
 from infusion.services.words import counted, dollars
@@ -116,7 +116,8 @@ def make(request: HttpRequest) -> HttpResponse:
     clinic, sent = clinic_of(request), frozenset(request.POST.getlist("encounter"))
     client_id = uuid_of(request.POST.get("client_id", "")) or uuid4()
     try:
-        if request.POST.get("all") and waiting(clinic).count() > MADE_AT_ONCE:
+        begun = BatchFilling.objects.filter(batch__client_id=client_id, batch__clinic=clinic).exists()
+        if request.POST.get("all") and (begun or waiting(clinic).count() > MADE_AT_ONCE):
             return redirect(
                 "batch", actions.begin_batch(by=person(request), clinic=clinic, client_id=client_id).public_id
             )

@@ -40,7 +40,7 @@ USUAL_DAYS = 90
 ROWS_ON_A_PAGE = 50
 SHOWN = 3
 SAMPLES = "impact"
-MOST_QUESTIONS = 4
+MOST_QUESTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)

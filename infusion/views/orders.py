@@ -208,8 +208,8 @@ def place(sheet: OrderSheet) -> HttpResponse:
             by=cast(User, sheet.request.user), clinic=sheet.clinic, client_id=sheet.client_id, ordered=sheet.ordered()
         )
     except OtherOrder as other:
-        sheet.refusal = words_of_other(other.current, now)
-        if other.current.cancelled_at is not None:
+        sheet.refusal = words_of_other(other.current, sheet.entry.reference, now)
+        if other.current.cancelled_at is not None or other.current.patient.reference != sheet.entry.reference:
             sheet.client_id = uuid4()
         return form_page(sheet)
     local = order.scheduled_at.astimezone(now.tzinfo)
@@ -217,18 +217,18 @@ def place(sheet: OrderSheet) -> HttpResponse:
     return redirect("orders")
 
 
-def words_of_other(order: Order, now: datetime) -> str:
+def words_of_other(order: Order, reference: str, now: datetime) -> str:
     """What the form has kept before, and what to do where something else is meant."""
     if order.cancelled_at is not None:
         return "What this form had ordered was taken off the day, so nothing is ordered. Press again to order it anew."
     row, on = row_of(order, now), date_in_words(order.scheduled_at.astimezone(now.tzinfo).date())
+    stands = f"This form has ordered {row.what} for {order.patient} already, for {on} at {row.at}. That order stands"
+    if order.patient.reference != reference:
+        return f"{stands}. Press again to order what you see here as well, for {reference}."
     instead = "take that order off the day first, then press again"
     if order.encounter_id is not None:
         instead = "change it in the encounter, because it has begun"
-    return (
-        f"This form has ordered {row.what} for {order.patient} already, for {on} at {row.at}. That order stands and "
-        f"nothing was changed. If you mean what you see here, {instead}."
-    )
+    return f"{stands} and nothing was changed. If you mean what you see here, {instead}."
 
 
 def same_as_last_time(sheet: OrderSheet) -> None:

@@ -125,14 +125,29 @@ def test_separators_of_its_own_escapes_and_the_frame_of_a_batch_are_read() -> No
     assert (one.patient["name"], one.is_ready) == ("Lind&qvist, Sarah", True)
 
 
-def test_a_message_without_an_end_is_left_out_and_the_others_are_read() -> None:
+def test_a_message_that_is_too_long_keeps_its_visit_out_and_no_other() -> None:
     wide = f"{ONE.rstrip()}\n" + f"OBX|{'|' * 9_500}\n" * 7
-    file, arrived = read(wide + EXAMPLE)
-    assert [(each.row, each.column, each.reason) for each in file.problems] == [
-        (1, "MSH", "This message is longer than 64,000 letters and is left out.")
+    others = EXAMPLE.replace("V-100", "V-200")
+    file, (short, other) = read(wide + others)
+    assert (file.problems, short.is_ready, other.is_ready, other.rows) == ([], False, True, [2, 3])
+    assert [(each.row, each.column, each.reason) for each in short.problems if each.column] == [
+        (1, "MSH", "This message is longer than 64,000 letters and is left out, and its visit with it.")
     ]
-    assert [(each.is_ready, each.rows) for each in arrived] == [(True, [2, 3])]
-    assert all(each.column != "MSH" for each in read(wide.replace("|" * 9_500, "|" * 8_000))[0].problems)
+    _, (whole,) = read(wide + EXAMPLE)
+    assert not whole.is_ready, "what came in two messages is not billed by one of them"
+    assert all(each.column != "MSH" for each in read(wide.replace("|" * 9_500, "|" * 8_000))[1][0].problems)
+
+
+@pytest.mark.parametrize(
+    ("message", "columns"),
+    [(f"MSH|{'|' * 65_000}\n", ["MSH"]), (f"MSH|^~\\&|EMAR\nOBX|{'|' * 65_000}\n", ["PID", "MSH"])],
+    ids=["no patient to be read", "no patient"],
+)
+def test_one_of_which_nobody_knows_whose_it_is_is_left_out_alone(message: str, columns: list[str]) -> None:
+    file, (one,) = read(message + EXAMPLE)
+    assert [(each.row, each.column) for each in file.problems] == [(1, each) for each in columns]
+    assert file.problems[-1].reason == "This message is longer than 64,000 letters and is left out."
+    assert one.is_ready
 
 
 def test_a_file_of_tiny_segments_is_refused_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:

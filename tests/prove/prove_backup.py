@@ -436,7 +436,7 @@ def test_a_restore_that_was_killed_is_no_database(at: str, replaced: Path, capsy
     for command in ("migrate", "work", "backup"):
         with pytest.raises(CommandError, match=r"restore was cut off.*--replace"):
             call_command(command, stdout=StringIO())
-    assert [each.id for each in checks.no_restore_is_unfinished(None)] == ["infusion.E009"]
+    assert [each.id for each in checks.the_database_is_safe_and_whole(None)] == ["infusion.E009"]
     assert "was cut off" in {name: told for name, _, told in doctor.examined()}["Restore"]
     changed_byte(replaced)
     with pytest.raises(Unsound, match="not the file"):
@@ -445,7 +445,7 @@ def test_a_restore_that_was_killed_is_no_database(at: str, replaced: Path, capsy
     changed_byte(replaced)
     restore(replaced, replace=True)
     assert (unfinished.told(), len(schemas()), Clinic.objects.count()) == ("", 2, 1)
-    assert checks.no_restore_is_unfinished(None) == []
+    assert checks.the_database_is_safe_and_whole(None) == []
 
 
 @of_postgresql

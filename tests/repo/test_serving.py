@@ -40,6 +40,22 @@ with_worker.on_exit(None)
 time.sleep(0.5)
 print(second.returncode == -signal.SIGTERM and with_worker.worker is second)
 """
+NOT_YET = """
+import sys, time
+from unittest.mock import Mock
+from infusion import with_worker
+
+with_worker.COMMAND = ["/no/such/program"]
+with_worker.PAUSE_SECONDS = 0.1
+with_worker.when_ready(Mock())
+time.sleep(0.5)
+with_worker.COMMAND = [sys.executable, "-c", "import time; time.sleep(600)"]
+ends = time.monotonic() + 60
+while with_worker.worker is None and time.monotonic() < ends:
+    time.sleep(0.01)
+print(with_worker.worker is not None and with_worker.worker.poll() is None)
+with_worker.on_exit(None)
+"""
 
 
 @pytest.mark.parametrize("config", ["serving", "with_worker"])
@@ -51,6 +67,10 @@ def test_a_process_sets_aside_what_it_has_loaded(config: str) -> None:
 
 def test_a_worker_that_ends_is_followed_by_another_until_the_server_ends() -> None:
     assert printed(KILLED) == ["True", "True"]
+
+
+def test_a_worker_that_cannot_begin_is_tried_again() -> None:
+    assert printed(NOT_YET) == ["True"]
 
 
 def printed(program: str) -> list[str]:

@@ -270,7 +270,6 @@ HOSTILE = [
     "d0-drug=x",
     "act=remove-d9",
     "act=set:d1-stop=zz",
-    "d1-start=%00",
     "act=add-pause-d99",
     "payer=nobody",
     "setting=moon",

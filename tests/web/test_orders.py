@@ -78,9 +78,7 @@ def test_a_form_sent_twice_is_one_order(at_the_desk):
     assert Order.objects.count() == 1
 
 
-@pytest.mark.parametrize(
-    "more", [{"ordered": "300"}, {"time": "1000"}, {"before-acetaminophen": "on"}, {"patient_reference": "MRN-1002"}]
-)
+@pytest.mark.parametrize("more", [{"ordered": "300"}, {"time": "1000"}, {"before-acetaminophen": "on"}])
 def test_a_form_sent_again_with_another_order_says_what_stands(at_the_desk, more):
     form = sent()
     at_the_desk.post(NEW, form)
@@ -92,7 +90,20 @@ def test_a_form_sent_again_with_another_order_says_what_stands(at_the_desk, more
     assert form_of(response).items() >= more.items()
     assert form_of(response)["client_id"] == form["client_id"]
     assert [(order.ordered, order.premedication) for order in Order.objects.all()] == [(600, [])]
+
+
+def test_a_form_gone_back_to_for_the_next_patient_orders_beside_the_first(at_the_desk):
+    form = sent()
+    at_the_desk.post(NEW, form)
+    response = at_the_desk.post(NEW, {**form, "patient_reference": "MRN-1002"})
+    assert response.status_code == 422
+    text = response.content.decode()
+    assert "already, for Tuesday, March 10, 2026 at 09:00. That order stands. Press again to order what you see" in text
+    assert "take that order off" not in text
     assert not Patient.objects.filter(reference="MRN-1002").exists()
+    assert at_the_desk.post(NEW, {**form_of(response), "act": "place"}).status_code == 302
+    orders = Order.objects.filter(cancelled_at=None)
+    assert sorted(order.patient.reference for order in orders) == ["MRN-1001", "MRN-1002"]
 
 
 def test_a_form_whose_order_was_taken_off_the_day_orders_it_anew(at_the_desk):

@@ -122,7 +122,7 @@ def rule(payer: Payer, parameter: str, value: object) -> None:
 HOSTILE = (
     "clinic__name", "-patient__name", "patient__birth_date", "?", "pk", "date_of_service", "date; DROP TABLE x",
     "--date", "date,pk", "date) FROM infusion_user --", "1", "-1", "1 ASC", "password", "recorded_by__password",
-    "date%20desc", "DATE", " date", "date ", "${7*7}", "judgement__content_hash", "age\x00", "'", '"', "`",
+    "date%20desc", "DATE", " date", "date ", "${7*7}", "judgement__content_hash", "'", '"', "`",
     "date\n", "-", "",     *(f"{'-' * n}findings" for n in range(2, 6)), "a" * 5000,
 )  # fmt: skip
 
