@@ -13,7 +13,7 @@ from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from infusion.models import Administration, Chair, Clinic, Encounter, Order
 from infusion.reference_now import current_reference
@@ -190,9 +190,8 @@ def board_of(clinic: Clinic, now: datetime) -> Board:
     local = now.astimezone(ZoneInfo(clinic.time_zone))
     chairs = list(Chair.objects.filter(clinic=clinic))
     sitting: dict[int | None, list[Tile]] = defaultdict(list)
-    for encounter in drafts_of(clinic):
-        if tile := tile_of(encounter, local):
-            sitting[encounter.chair_id].append(tile)
+    for encounter in being_treated(clinic, local.date()):
+        sitting[encounter.chair_id].append(tile_of(encounter, local))
     ordered: dict[int | None, list[Order]] = defaultdict(list)
     for order in todays_orders(clinic, local):
         ordered[order.chair_id].append(order)
@@ -206,10 +205,15 @@ def board_of(clinic: Clinic, now: datetime) -> Board:
     return Board(local, tuple(tiles), tuple(due(each, local) for each in left if each.public_id not in with_tile))
 
 
-def drafts_of(clinic: Clinic) -> QuerySet[Encounter]:
+def being_treated(clinic: Clinic, today: date) -> QuerySet[Encounter]:
+    """Today's drafts, and older ones that wait for a time of what runs. The others are on the list of their day."""
     rows = Administration.objects.prefetch_related("pauses")
+    waits = Administration.objects.filter(
+        Q(started_at=None) | Q(stopped_at=None), encounter=OuterRef("pk"), route__in=TIMED
+    )
     return (
         Encounter.objects.filter(clinic=clinic, state=Encounter.State.DRAFT)
+        .filter(Q(date_of_service__gte=today) | Exists(waits))
         .select_related("patient", "chair")
         .prefetch_related(Prefetch("administrations", rows))
         .order_by("date_of_service", "pk")
@@ -225,13 +229,11 @@ def todays_orders(clinic: Clinic, local: datetime) -> QuerySet[Order]:
     ).select_related("patient", "chair")
 
 
-def tile_of(encounter: Encounter, now: datetime) -> Tile | None:
-    """Someone being treated; None for an older draft whose times are all there, which the day's list shows."""
+def tile_of(encounter: Encounter, now: datetime) -> Tile:
+    """Someone being treated."""
     courses = courses_of(encounter, now)
     main = main_course(courses)
     older = encounter.date_of_service < now.date()
-    if older and not any(course.is_timed and not course.is_over for course in courses):
-        return None
     lost = next((each for each in courses if each.is_open and (older or each.has_lost_its_stop)), None)
     shown = lost or main
     if lost is not None and lost.since is not None:

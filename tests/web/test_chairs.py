@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from html import unescape
 from typing import Any
@@ -21,6 +21,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from infusion.actions import Ordered, Recorded, begin_order, place_order, save_encounter, tap
+from infusion.chair_board import being_treated
 from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
 from infusion.selectors import facts_of, review_of
 from infusion.services import facts
@@ -173,6 +174,7 @@ def test_what_was_left_running_yesterday_cannot_hide(client: Tablet, run: Any) -
     ]
     assert all(reverse("chair", args=[each.public_id]) in text for each in left)
     assert "Dan Done" not in text, "its times are all there, and the day's list has it"
+    assert len(being_treated(left[0].clinic, date(2026, 3, 11))) == 3, "nor is it read for the board"
 
 
 def test_an_order_on_an_occupied_chair_is_in_the_list(client: Tablet, run: Any, place: Place) -> None:
