@@ -90,6 +90,9 @@ class ShownForm(forms.ModelForm):
         value = getattr(self.instance, f"get_{name}_display", lambda: getattr(self.instance, name))()
         if isinstance(value, bool):
             return "yes" if value else "no"
+        if isinstance(value, list):
+            labels = dict(getattr(self.fields[name], "choices", ()))
+            value = [labels.get(each, each) for each in value]
         rows = value.all() if isinstance(value, Manager) else value if isinstance(value, list) else [value or ""]
         return ", ".join(map(str, rows)) or "nothing"
 

@@ -60,6 +60,12 @@ class Ordered:
     prescriber: str = ""
 
 
+COMPARED = (
+    "payer_id", "scheduled_at", "chair_id", "setting", "diagnoses", "drug", "route", "ordered", "vials",
+    "premedication", "prescriber",
+)  # fmt: skip
+
+
 class OtherOrder(Refused):
     """The form has kept another order than what it asks for now. `current` is the one that stands."""
 
@@ -100,19 +106,13 @@ def place_order(*, by: User, clinic: Clinic, client_id: UUID, ordered: Ordered) 
     return order
 
 
-ORDERED = (
-    "payer_id", "scheduled_at", "chair_id", "setting", "diagnoses", "drug", "route", "ordered", "vials",
-    "premedication", "prescriber",
-)  # fmt: skip
-
-
 def _kept_already(order: Order, who: Patient) -> Order | None:
     """What the form has kept before. Refused where that is another order, or stands no more."""
     existing = Order.objects.filter(clinic=order.clinic, client_id=order.client_id).first()
     if existing is None:
         return None
     same = existing.patient.reference == who.reference.strip() and existing.cancelled_at is None
-    if not same or any(getattr(existing, name) != getattr(order, name) for name in ORDERED):
+    if not same or any(getattr(existing, name) != getattr(order, name) for name in COMPARED):
         raise OtherOrder(existing)
     return existing
 

@@ -95,7 +95,7 @@ def _keep_portion(look: Import, desk: Desk, file: FileRead, portion: Sequence[Ar
         told.add(arrived.problems)
         problems = [each for each in arrived.problems if not each.told]
         if client_id in here:
-            _is_here(row, here[client_id], came)
+            _tell_here(row, here[client_id], came)
         else:
             try:
                 if contradicted := desk.contradicted(arrived):
@@ -120,7 +120,7 @@ def _came_as(clinic: Clinic, client_ids: Iterable[UUID]) -> dict[UUID, str]:
     return dict(done.order_by("pk").values_list("client_id", "document"))
 
 
-def _is_here(row: Arrival, encounter: int, came: Mapping[UUID, str]) -> None:
+def _tell_here(row: Arrival, encounter: int, came: Mapping[UUID, str]) -> None:
     """The encounter stays as it is, and where its file said something else than this one, that is told."""
     row.outcome, row.encounter_id = Outcome.HERE, encounter
     if came.get(row.client_id, row.document) != row.document:
@@ -192,6 +192,6 @@ def portion(job: Job) -> int:
         if row.client_id in saved.new:
             row.outcome, row.encounter = Outcome.DONE, saved.new[row.client_id]
         elif row.client_id in saved.here:
-            _is_here(row, saved.here[row.client_id].pk, came)
+            _tell_here(row, saved.here[row.client_id].pk, came)
     Arrival.objects.bulk_update(rows, ["outcome", "encounter", "problems"])
     return position + len(rows)

@@ -126,8 +126,10 @@ def test_an_old_page_sets_nothing_of_a_clinic_back(client: Client, root: User, c
     address = f"/admin/infusion/clinic/{clinic.pk}/change/"
     page = fields_in(client.get(address))
     assert not {"npi", "tax_id"} & set(page)
-    Clinic.objects.filter(pk=clinic.pk).update(place_of_service="22", npi="1234567893")
-    assert "Stored by now: 22" in client.post(address, page).content.decode()
+    Clinic.objects.filter(pk=clinic.pk).update(place_of_service="22", npi="1234567893", checklist=["access_site"])
+    told = client.post(address, page).content.decode()
+    assert "Stored by now: 22" in told
+    assert "Stored by now: Access site." in told
     page = fields_in(client.get(address))
     assert client.post(address, {**page, "name": "Lakeside"}).status_code == 302
     clinic.refresh_from_db()
