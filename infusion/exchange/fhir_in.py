@@ -90,6 +90,8 @@ def read_fhir(file: IO[bytes], zone: str, reference: Reference) -> FileRead:
         raise UnreadableFile(f"The bundle is larger than {MOST_BYTES // 1_000_000} MB. Bring it in by weeks.")
     if sum(map(content.count, (b"[", b"{", b","))) > MOST_PARTS:
         raise UnreadableFile(f"The bundle has more than {MOST_PARTS:,} brackets and commas. Bring it in by weeks.")
+    if b"\\u0000" in content:
+        raise UnreadableFile("The bundle holds a zero byte, which is part of no text. Have it written without.")
     try:
         bundle = cast(Any, decode(content.removeprefix(b"\xef\xbb\xbf")))
     except Unreadable as problem:

@@ -145,6 +145,7 @@ def test_one_that_was_not_given_is_no_administration() -> None:
         ('{"resourceType": "Bundle"}', "0 entries"), ('{"resourceType": "Bundle", "entry": [1]}', "list of objects"),
         ('{"entry":[' + "[]," * 601_000 + "[]]}", "more than 1,200,000 brackets and commas"),
         ('{"resourceType": "Bundle", "resourceType": "Bundle"}', "given twice"),
+        ('{"resourceType": "Bundle", "entry": [{"a\\u0000": 1}]}', "zero byte"),
     ],
 )  # fmt: skip
 def test_what_is_no_such_file_is_refused_as_a_whole(text: str, sentence: str) -> None:

@@ -300,3 +300,30 @@ def test_nothing_of_another_clinic_is_there(program: Program, next_door: House, 
     assert program.ask("GET", "encounters").json()["encounters"][0]["id"] == mine.json()["id"]
     assert len(program.ask("GET", "encounters").json()["encounters"]) == 1
     assert a_program(next_door.people[ADMIN], name="x").ask("GET", f"encounters/{mine.json()['id']}").status_code == 404
+
+
+def places_of_texts(part: Any, *path: Any) -> list[tuple[Any, ...]]:
+    """Where the texts of a document stand, the names of its fields among them."""
+    if isinstance(part, dict):
+        return [found for key, each in part.items() for found in [(*path, key, ""), *places_of_texts(each, *path, key)]]
+    if isinstance(part, list):
+        return [found for at, each in enumerate(part) for found in places_of_texts(each, *path, at)]
+    return [path] if isinstance(part, str) else []
+
+
+def test_a_zero_byte_in_any_text_is_refused(program: Program, sarah: Recorded) -> None:
+    places = places_of_texts(a_draft(sarah))
+    assert len(places) > 20
+    for place in places:
+        document = a_draft(sarah)
+        *way, last = place
+        part: Any = document
+        for step in way if last != "" else way[:-1]:
+            part = part[step]
+        if last == "":
+            part["a\x00b"] = part.pop(way[-1])
+        else:
+            part[last] = "a\x00b"
+        reply = put(program, uuid4(), document)
+        kept_nowhere = place[-1] == "id"  # a name within the document
+        assert reply.status_code == (201 if kept_nowhere else 422), (place, reply.content)
