@@ -22,7 +22,7 @@ def is_same(stored: Encounter, recorded: Recorded) -> bool:
         and recorded.birth_date in (None, patient.birth_date)
         and recorded.sex in ("", patient.sex)
         and recorded.bought_340b in (None, stored.bought_340b)
-        and _said(facts_of(stored)) == _said(recorded.facts)
+        and said_by_itself(facts_of(stored)) == said_by_itself(recorded.facts)
         and recorded.witnesses in (None, witnesses_in(stored))
         and (recorded.documentation is None or answered(recorded.documentation) == answered(stored.documentation))
         and [row.late_reason for row in stored.administrations.all()] == late_reasons_of(recorded)
@@ -30,7 +30,7 @@ def is_same(stored: Encounter, recorded: Recorded) -> bool:
     )
 
 
-def _said(recorded: facts.Encounter) -> facts.Encounter:
+def said_by_itself(recorded: facts.Encounter) -> facts.Encounter:
     """What one encounter says by itself: the rest of it is the clinic's, the patient's or billing's."""
     given = tuple(replace(each, bought_340b=False) for each in recorded.administrations)
     return normal(replace(recorded, id="", past_doses=None, hospital_department="", administrations=given))

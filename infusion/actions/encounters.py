@@ -110,7 +110,7 @@ def save_encounter(
         raise Refused("This encounter is with billing. Ask for it back before changing it.")
     before = document_of(existing)
     existing.version += 1
-    _check_witnesses(by, clinic, recorded)
+    _check_witnesses(by, clinic, recorded, existing)
     _fill(existing, by, clinic, recorded)
     existing.save()
     _replace_administrations(existing, recorded, timezone.now())
@@ -293,8 +293,13 @@ def fill_visit(encounter: Encounter, clinic: Clinic, recorded: Recorded) -> None
     if recorded.bought_340b is not None:
         encounter.bought_340b = recorded.bought_340b
     visit = recorded.facts.visit or facts.Visit()
-    encounter.visit_started_at = _instant(visit.start, clinic)
-    encounter.visit_stopped_at = _instant(visit.stop, clinic)
+    encounter.visit_started_at = _to_the_second(_instant(visit.start, clinic), encounter.visit_started_at)
+    encounter.visit_stopped_at = _to_the_second(_instant(visit.stop, clinic), encounter.visit_stopped_at)
+
+
+def _to_the_second(happened: datetime | None, stored: datetime | None) -> datetime | None:
+    """The stored instant where the form, which knows minutes, says the same."""
+    return stored if stored is not None and happened == minute_of(stored) else happened
 
 
 def _instant(moment: datetime | None, clinic: Clinic) -> datetime | None:
@@ -442,22 +447,28 @@ def rows_of_record(
     return rows
 
 
-def _check_witnesses(by: User, clinic: Clinic, recorded: Recorded) -> None:
-    """A witness is someone else, and of this clinic."""
-    people = set((recorded.witnesses or {}).values())
-    if by.pk in people:
+def _check_witnesses(by: User, clinic: Clinic, recorded: Recorded, stored: Encounter | None = None) -> None:
+    """A witness is someone else, and of this clinic. Whoever saw a discard that a colleague recorded may save it."""
+    named = list((recorded.witnesses or {}).values())
+    before = Discard.objects.filter(administration__encounter=stored, witness=by).count() if stored else 0
+    people = set(named)
+    if named.count(by.pk) > before:
         raise Refused("You cannot be your own witness. Choose the second person who saw the drug being thrown away.")
     if User.objects.filter(pk__in=people, clinic=clinic).count() != len(people):
         raise Refused("The witness of a discard does not work here. Choose someone of this clinic.")
 
 
 Place = tuple[int, ...]
+ANY_PAUSE = -1
 EnteredTimes = dict[tuple[Place, str, datetime], tuple[datetime, datetime]]
 Discarded = tuple[int, int, Decimal, str]
 
 
 def _entered_times(same: Mapping[int, Administration]) -> EnteredTimes:
-    """By place and minute, the instant that is stored and when it was entered: a form knows minutes, a tap seconds."""
+    """By place and minute, the instant that is stored and when it was entered: a form knows minutes, a tap seconds.
+
+    A pause is known by its minute too, because removing one renumbers those after it.
+    """
     times: EnteredTimes = {}
     for position, row in same.items():
         places: list[tuple[Place, Administration | Pause]] = [((position,), row)]
@@ -467,6 +478,8 @@ def _entered_times(same: Mapping[int, Administration]) -> EnteredTimes:
                 happened, entered = getattr(timed, f"{end}_at"), getattr(timed, f"{end}_entered_at")
                 if happened and entered:
                     times[place, end, minute_of(happened)] = happened, entered
+                    if isinstance(timed, Pause):
+                        times[(position, ANY_PAUSE), end, minute_of(happened)] = happened, entered
     return times
 
 
@@ -474,9 +487,11 @@ def _stamped(
     timed: facts.Administration | facts.Pause, place: Place, clinic: Clinic, entered: EnteredTimes, now: datetime
 ) -> dict[str, datetime | None]:
     stamps: dict[str, datetime | None] = {}
+    places = [place, (place[0], ANY_PAUSE)] if place[1:] else [place]
     for end, recorded in (("started", timed.start), ("stopped", timed.stop)):
         happened = _instant(recorded, clinic)
-        known = entered.get((place, end, minute_of(happened))) if happened else None
+        minute = minute_of(happened) if happened else None
+        known = next((found for each in places if minute and (found := entered.get((each, end, minute)))), None)
         same = known is not None and (happened == known[0] or happened == minute_of(known[0]))
         stamps[f"{end}_at"] = known[0] if known and same else happened
         stamps[f"{end}_entered_at"] = (known[1] if known and same else now) if happened else None

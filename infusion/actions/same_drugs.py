@@ -26,7 +26,9 @@ ALIKE: Sequence[Callable[[Administration], tuple[Any, ...]]] = (
     lambda row: (row.drug, row.route, row.ordered, _start(row), _stop(row)),
     lambda row: (row.drug, row.route, _start(row)),
     lambda row: (row.drug, row.route),
-    lambda row: (row.position, _start(row)),  # the drug or its route was corrected
+    # The drug or its route was corrected. What has not started is known by its place.
+    lambda row: (_start(row) or row.position, _stop(row)),
+    lambda row: (_start(row) or row.position,),
 )
 
 

@@ -28,14 +28,14 @@ from infusion.documentation import FIELD_PREFIX, Checklist, asked_of, checklist,
 from infusion.forms.encounter import Issue, Surroundings
 from infusion.forms.record import RecordedDrug, RecordEntry, without_rules
 from infusion.forms.recorded_vials import take_scans
-from infusion.forms.stored import drug_text, entries_of, normal
+from infusion.forms.stored import drug_text, entries_of
 from infusion.forms.structure import SHOWN_ERRORS, Entries, TooMuch, act, known_entries
 from infusion.forms.times import Echo
 from infusion.late import entered_late
 from infusion.models import Clinic, Encounter, User, WorkingCopy
 from infusion.readings import showing, tell_looked_up
 from infusion.reference_now import current_reference
-from infusion.repeats import is_same
+from infusion.repeats import is_same, said_by_itself
 from infusion.selectors import colleagues, encounter_for, encounters_of, facts_of, last_write, patient_named, payers
 from infusion.services import facts
 from infusion.time_entry import read_date
@@ -263,7 +263,8 @@ def encounter(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if request.session.get(ASKED_LATE, "").startswith(str(stored.public_id)):
         sheet.late = frozenset(request.session.pop(ASKED_LATE).split()[1:])
         sheet.late_asked = [drug.title for drug in sheet.entry.drugs if drug.id in sheet.late]
-    sheet.inexact = not sheet.entry.issues and normal(sheet.entry.encounter()) != normal(facts_of(stored))
+    shown, known = sheet.entry.encounter(), facts_of(stored)
+    sheet.inexact = not sheet.entry.issues and said_by_itself(shown) != said_by_itself(known)
     sheet.handed = request.GET.get(CHECK) == HAND_OVER
     sheet.focus = sheet.entry.next_time if not sheet.handed else ""
     return form_page(sheet, checked=sheet.handed)

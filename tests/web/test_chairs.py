@@ -329,12 +329,12 @@ def three(run: Any, nurse: User) -> Encounter:
     return saved(encounter, nurse, [*before, *facts_of(encounter).administrations])
 
 
-def saved(encounter: Encounter, nurse: User, drugs: Sequence[facts.Administration]) -> Encounter:
+def saved(encounter: Encounter, nurse: User, drugs: Sequence[facts.Administration], **more: Any) -> Encounter:
     seen = facts_of(encounter)
     named = tuple(replace(each, id=f"a{n}") for n, each in enumerate(drugs, 1))
     recorded = Recorded(
         patient_reference=encounter.patient.reference, payer=encounter.payer, date_of_service=seen.date_of_service,
-        facts=replace(seen, administrations=named),
+        facts=replace(seen, administrations=named, **more),
     )  # fmt: skip
     return save_encounter(
         by=nurse, clinic=encounter.clinic, client_id=encounter.client_id, recorded=recorded,
@@ -464,6 +464,57 @@ def test_the_seconds_of_a_tapped_start_stay_when_its_stop_is_typed(run: Any, nur
     saved(encounter, nurse, [replace(shown, stop=minutes(16)), replace(shown, start=minutes(20), stop=minutes(50))])
     begun = encounter.administrations.get(position=0).started_at
     assert begun == minutes(0) + timedelta(seconds=40), "15 whole minutes, and not 16"
+
+
+def tap_at(encounter: Encounter, nurse: User, kind: str, seconds: int, position: int = 0) -> None:
+    with time_machine.travel(NINE + timedelta(seconds=seconds), tick=False):
+        tap(by=nurse, encounter=encounter, position=position, kind=kind, tap_id=uuid4())
+
+
+def in_minutes(drug: facts.Administration) -> facts.Administration:
+    """A drug as the form shows it."""
+
+    def cut(moment: datetime | None) -> datetime | None:
+        return moment and moment.replace(second=0)
+
+    pauses = tuple(replace(each, start=cut(each.start), stop=cut(each.stop)) for each in drug.pauses)
+    return replace(drug, start=cut(drug.start), stop=cut(drug.stop), pauses=pauses)
+
+
+def test_the_seconds_of_a_pause_stay_when_the_one_before_it_is_removed(run: Any, nurse: User) -> None:
+    encounter = run(3, "Sarah Whitfield", 0)
+    for kind, seconds in (("start", 5), ("pause", 605), ("resume", 905), ("pause", 2405), ("resume", 2755)):
+        tap_at(encounter, nurse, kind, seconds)
+    [drug] = facts_of(Encounter.objects.get(pk=encounter.pk)).administrations
+    shown = in_minutes(drug)
+    saved(encounter, nurse, [replace(shown, pauses=shown.pauses[1:])])
+    [pause] = encounter.administrations.get().pauses.all()
+    assert (pause.started_at, pause.stopped_at) == (NINE + timedelta(seconds=2405), NINE + timedelta(seconds=2755))
+    assert pause.started_entered_at == pause.started_at
+
+
+def test_the_seconds_of_a_drug_stay_when_it_is_corrected_and_another_removed(three: Encounter, nurse: User) -> None:
+    tap_at(three, nurse, "start", 50, position=1)
+    tap_at(three, nurse, "stop", 970, position=1)
+    _, drug, last = map(in_minutes, facts_of(Encounter.objects.get(pk=three.pk)).administrations)
+    saved(three, nurse, [replace(drug, drug="J1100", route="iv_infusion"), last])
+    corrected = three.administrations.get(position=0)
+    assert (corrected.drug, corrected.started_at) == ("J1100", NINE + timedelta(seconds=50))
+    assert three.taps.filter(undone_at=None, position=0).count() == 2
+
+
+def test_the_seconds_of_a_visit_at_home_stay_when_its_form_is_saved(run: Any, nurse: User) -> None:
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0))
+    times = NINE - timedelta(seconds=1750), NINE + timedelta(seconds=7270)
+    Encounter.objects.filter(pk=encounter.pk).update(visit_started_at=times[0], visit_stopped_at=times[1])
+    for moved in (0, 1):
+        visit = facts.Visit(
+            start=times[0].replace(second=0), stop=times[1].replace(second=0) + timedelta(minutes=moved)
+        )
+        saved(encounter, nurse, facts_of(Encounter.objects.get(pk=encounter.pk)).administrations, visit=visit)
+        encounter.refresh_from_db()
+        stop = times[1] if not moved else visit.stop
+        assert (encounter.visit_started_at, encounter.visit_stopped_at) == (times[0], stop)
 
 
 def test_the_last_tap_is_undone_once_and_only_for_a_while(client: Tablet, run: Any) -> None:

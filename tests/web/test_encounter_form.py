@@ -476,7 +476,8 @@ def test_what_has_no_field_survives_a_save(at_the_chair, nurse, clinic, sarah):
 
 
 def test_what_the_form_cannot_say_is_not_replaced_in_silence(at_the_chair, nurse, clinic, sarah, stored):
-    assert not at_the_chair.get(address(stored)).context["inexact"]
+    Encounter.objects.filter(pk=stored.pk).update(bought_340b=True)
+    assert not at_the_chair.get(address(stored)).context["inexact"], "the price is billing's"
     later = replace(sarah, date_of_service=date(2026, 3, 12), facts=replace(sarah.facts, date_of_service=None))
     draft = save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=later)
     html = at_the_chair.get(address(draft)).content.decode()

@@ -336,6 +336,20 @@ def test_a_witness_is_kept_and_can_be_changed(at_the_chair, clinic, second):
     assert saved_witnesses() == [None]
 
 
+def test_whoever_saw_a_discard_that_a_colleague_recorded_can_save_it_and_no_more(at_the_chair, clinic, second):
+    clinic.asks_witness = True
+    clinic.save()
+    at_the_chair.post(NEW, sent("save", **DISCARDED, **{"d1-w1-witness": str(second.pk)}))
+    at_the_chair.force_login(second)
+    address = f"/encounters/{Encounter.objects.get().public_id}/"
+    fields = Page(at_the_chair.get(address).content).form_to(address).fields
+    assert at_the_chair.post(address, {**fields, "act": "save"}).status_code == 302
+    assert saved_witnesses() == ["nurse3"]
+    more = {"d1-w2-amount": "1", "d1-w2-reason": fields["d1-w1-reason"], "d1-w2-witness": str(second.pk)}
+    again = at_the_chair.post(address, {**fields, **more, "version": "2", "act": "save"})
+    assert "your own witness" in again.content.decode()
+
+
 def test_nobody_is_their_own_witness_or_one_from_elsewhere(at_the_chair, clinic, nurse, other_nurse, sarah):
     clinic.asks_witness = True
     clinic.save()
