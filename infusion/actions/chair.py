@@ -37,6 +37,7 @@ OTHER_DRUG = (
     "The drugs of this encounter were changed meanwhile, so nothing was recorded. Look at what is there now, then "
     "press again."
 )
+DISCARDS_STAND = "Discards are recorded already, so nothing was changed. Type what was given in the record."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,12 +294,16 @@ def confirm_dose(
     *, by: User, encounter: Encounter, version: int, position: int, administered: Decimal,
     vials: Sequence[facts.Vial], discards: Sequence[facts.Discard], witness: User | None = None,
 ) -> Encounter:  # fmt: skip
-    """Say what reached the patient, from which vials, and what was thrown away."""
+    """Say what reached the patient, from which vials, and what was thrown away.
+
+    Discards that are recorded stand, with who saw them: refused where they are others than these.
+    """
     current = current_encounter(encounter, version)
     _must_be_draft(current)
-    if discards and current.clinic.asks_witness and witness in (None, by):
-        raise Refused("This clinic asks for a second person who saw the drug being thrown away. Choose who it was.")
     row = _administration(current, position)
+    seen_by = _seen_by(row, discards)
+    if None in seen_by and current.clinic.asks_witness and witness in (None, by):
+        raise Refused("This clinic asks for a second person who saw the drug being thrown away. Choose who it was.")
     before = document_of(current)
     row.administered = administered
     row.save()
@@ -312,10 +317,20 @@ def confirm_dose(
         for n, each in enumerate(vials)
     )  # fmt: skip
     Discard.objects.bulk_create(
-        Discard(administration=row, position=n, amount=each.amount, reason=each.reason, witness=witness)
-        for n, each in enumerate(discards)
+        Discard(administration=row, position=n, amount=each.amount, reason=each.reason, witness=seen or witness)
+        for n, (each, seen) in enumerate(zip(discards, seen_by, strict=True))
     )
     return _written("encounter.dose", by, current, before)
+
+
+def _seen_by(row: Administration, discards: Sequence[facts.Discard]) -> list[User | None]:
+    """Who saw each of the discards, by what is recorded already."""
+    recorded = list(row.discards.all())
+    if not recorded:
+        return [None] * len(discards)
+    if [(each.amount, each.reason) for each in recorded] != [(each.amount, each.reason) for each in discards]:
+        raise Refused(DISCARDS_STAND)
+    return [each.witness for each in recorded]
 
 
 @transaction.atomic

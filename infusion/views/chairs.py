@@ -262,7 +262,7 @@ def confirm_all(request: HttpRequest, stored: Encounter, by: User) -> None:
                     for vial in rows[dose.position].vials.all()
                 ],
                 discards=[facts.Discard(amount=dose.discarded, reason="vial_remainder")] if dose.discarded else [],
-                witness=witness if dose.discarded else None,
+                witness=witness if dose.needs_witness else None,
             )  # fmt: skip
             version = changed.version
 

@@ -101,6 +101,8 @@ class Dose:
     words: str
     """What happens to the rest, or why the amount has to be typed."""
     address: str
+    needs_witness: bool = False
+    """Whether something is thrown away and the record does not say yet who saw it."""
 
     @property
     def can_be_confirmed(self) -> bool:
@@ -346,15 +348,18 @@ class Live:
             problem = "No vials are planned here, so type which were used."
         elif vials and held < row.ordered:
             problem = f"The vials hold {plain(held)} mg, less than was ordered. Type what was given."
+        single = all(self._is_single_dose(course, vial.single_dose) for vial in vials)
+        rest = held - (row.ordered or Decimal(0)) if vials and single else Decimal(0)
+        recorded = list(row.discards.all())
+        if not problem and recorded and [(each.amount, each.reason) for each in recorded] != [(rest, "vial_remainder")]:
+            problem = "Discards are recorded already, so type what was given."
         if problem:
             return Dose(row.position, course.drug_and_dose, None, Decimal(0), problem, address)
-        rest = held - (row.ordered or Decimal(0)) if vials else Decimal(0)
         opened = ", ".join(f"{counted(vial.count, 'vial')} of {plain(vial.amount)} mg" for vial in vials)
-        single = all(self._is_single_dose(course, vial.single_dose) for vial in vials)
-        discarded = rest if single else Decimal(0)
-        left = f"{plain(discarded)}\u00a0mg discarded, rest of the vial" if discarded else "nothing discarded"
+        left = f"{plain(rest)}\u00a0mg discarded, rest of the vial" if rest else "nothing discarded"
         words = f"{opened}; {left}" if opened else ""
-        return Dose(row.position, course.drug_and_dose, row.ordered, discarded, words, address)
+        unseen = bool(rest) and all(each.witness_id is None for each in recorded)
+        return Dose(row.position, course.drug_and_dose, row.ordered, rest, words, address, unseen)
 
     def _is_single_dose(self, course: Course, said: bool | None) -> bool:
         drug = current_reference().drug(course.row.drug, self.encounter.date_of_service)
@@ -364,7 +369,7 @@ class Live:
     def witnesses(self) -> QuerySet[User] | None:
         """Who may have seen drug being thrown away, when the clinic asks for it and some was."""
         clinic = self.encounter.clinic
-        if not clinic.asks_witness or not any(dose.discarded for dose in self.doses):
+        if not clinic.asks_witness or not any(dose.needs_witness for dose in self.doses):
             return None
         staff = User.objects.filter(clinic=clinic, is_active=True, groups__name=NURSE)
         return staff.exclude(pk=self.person.pk).order_by("last_name", "first_name")

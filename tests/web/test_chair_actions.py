@@ -173,6 +173,20 @@ def test_a_witness_is_asked_for_where_the_clinic_wants_one(begun, nurse, clinic,
     assert [each.witness for each in row.discards.all()] == [biller]
 
 
+def test_a_dose_does_not_replace_the_discards_that_are_recorded(begun, nurse, biller):
+    row = begun.administrations.get()
+    spilled = row.discards.create(position=0, amount=25, reason="broken_or_spilled", witness=biller)
+    words = {"by": nurse, "encounter": begun, "version": begun.version, "position": 0, "administered": Decimal(575),
+             "vials": (facts.Vial(amount=Decimal(300), count=2),)}  # fmt: skip
+    for thrown in ((), (facts.Discard(amount=Decimal(25), reason="vial_remainder"),)):
+        with pytest.raises(Refused, match="Discards are recorded already"):
+            confirm_dose(**words, discards=thrown)
+    assert stopped_again(begun).administrations.get().administered is None
+    confirm_dose(**words, discards=(facts.Discard(amount=Decimal(25), reason="broken_or_spilled"),))
+    [kept] = row.discards.all()
+    assert (kept.amount, kept.reason, kept.witness) == (25, "broken_or_spilled", spilled.witness)
+
+
 def test_documentation_is_kept_and_taken_back(begun, nurse):
     document_item(by=nurse, encounter=begun, item="access_site", text=" left forearm ")
     assert stopped_again(begun).documentation == {"access_site": "left forearm"}

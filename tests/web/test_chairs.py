@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from infusion.actions import Ordered, Recorded, begin_order, place_order, save_encounter, tap
 from infusion.chair_board import being_treated
-from infusion.models import Chair, Clinic, Encounter, Order, Patient, User
+from infusion.models import Chair, Clinic, Discard, Encounter, Order, Patient, User
 from infusion.selectors import facts_of, review_of
 from infusion.services import facts
 from payers.models import Payer
@@ -676,6 +676,41 @@ def test_a_clinic_that_asks_for_a_witness_names_one(client: Tablet, run: Any, cl
     assert encounter.administrations.get().administered is None
     post(client, 151, encounter, **{**form.fields, "witness": "second"}, act="dose")
     assert encounter.administrations.get().discards.get().witness.username == "second"
+
+
+def record_discard(encounter: Encounter, amount: int, reason: str, witness: User | None = None) -> None:
+    row = encounter.administrations.get()
+    Discard.objects.create(administration=row, position=0, amount=amount, reason=reason, witness=witness)
+
+
+@pytest.mark.parametrize(
+    ("amount", "reason"),
+    [(50, "broken_or_spilled"), (50, "prepared_not_given"), (50, "line_residual"), (30, "vial_remainder")],
+)
+def test_discards_in_the_record_are_not_replaced_by_the_rest_of_the_vial(
+    client: Tablet, run: Any, amount: int, reason: str
+) -> None:
+    vials = ((Decimal(100), 4),)
+    encounter = run(3, "Tor Lindqvist", 0, ("start", 0), ("stop", 150), drug="J1745", ordered=Decimal(350), vials=vials)
+    older = form_with(client, 151, encounter, "dose")
+    record_discard(encounter, amount, reason)
+    page = live(client, 152, encounter)
+    assert "Discards are recorded already, so type what was given." in words_of(page)
+    assert f'href="{reverse("encounter", args=[encounter.public_id])}#d1-administered"' in page
+    assert buttons(page) == []
+    post(client, 152, encounter, **older.fields, act="dose")
+    row = encounter.administrations.get()
+    assert (row.administered, [(each.amount, each.reason) for each in row.discards.all()]) == (None, [(amount, reason)])
+
+
+def test_the_rest_of_the_vial_keeps_who_saw_it(client: Tablet, run: Any, clinic: Clinic, person: Any) -> None:
+    Clinic.objects.filter(pk=clinic.pk).update(asks_witness=True)
+    encounter = run(3, "Sarah Whitfield", 0, ("start", 0), ("stop", 150), ordered=Decimal(575))
+    record_discard(encounter, 25, "vial_remainder", person("second", "nurse", clinic))
+    assert "Who saw it" not in live(client, 151, encounter)
+    confirmed(client, encounter, 151)
+    row = encounter.administrations.get()
+    assert (row.administered, row.discards.get().witness.username) == (575, "second")
 
 
 def test_what_is_missing_is_listed_in_two_status_words(client: Tablet, run: Any) -> None:
