@@ -141,6 +141,77 @@ def test_a_late_time_needs_a_reason_and_lies_in_the_past(begun, nurse):
     assert row.late_reason == "patient unwell"
 
 
+def taken_back(encounter, nurse):
+    return undo_tap(by=nurse, encounter=encounter, tap_id=encounter.taps.filter(undone_at=None).last().client_id)
+
+
+def test_taking_back_a_late_tap_takes_back_its_reason(begun, nurse):
+    def reason():
+        return begun.administrations.get().late_reason
+
+    pressed(begun, nurse, "start", 30, late=Late(NINE, "patient unwell"))
+    pressed(begun, nurse, "new_bag", 31)
+    pressed(begun, nurse, "pause", 32, late=Late(NINE + timedelta(minutes=5), "system was down"))
+    assert reason() == "system was down"
+    taken_back(begun, nurse)
+    assert reason() == "patient unwell", "of the late tap that still stands"
+    taken_back(begun, nurse)
+    assert reason() == "patient unwell", "one in time took nothing with it"
+    taken_back(begun, nurse)
+    assert reason() == ""
+
+
+def test_a_reason_that_was_changed_in_the_record_stays_when_the_tap_goes(begun, nurse):
+    pressed(begun, nurse, "start", 30, late=Late(NINE, "patient unwell"))
+    begun.administrations.update(late_reason="system was down")
+    taken_back(begun, nurse)
+    assert begun.administrations.get().late_reason == "system was down"
+
+
+def test_a_pause_left_blank_in_the_form_is_none(begun, nurse):
+    pressed(begun, nurse, "start", 0)
+    begun.administrations.get().pauses.create(position=0)
+    with pytest.raises(Refused, match="running already"):
+        pressed(begun, nurse, "resume", 5)
+    for kind, minutes in (("pause", 10), ("resume", 20), ("stop", 60)):
+        pressed(begun, nurse, kind, minutes)
+    [drug] = facts_of(stopped_again(begun)).administrations
+    after = [(pause.start and pause.start - NINE, pause.stop and pause.stop - NINE) for pause in drug.pauses]
+    assert after == [(None, None), (timedelta(minutes=10), timedelta(minutes=20))]
+
+
+def test_a_pause_can_follow_one_that_was_taken_back_before_a_blank_one(begun, nurse):
+    pressed(begun, nurse, "start", 0)
+    pressed(begun, nurse, "pause", 10)
+    begun.administrations.get().pauses.create(position=1)
+    taken_back(begun, nurse)
+    pressed(begun, nurse, "pause", 20)
+    rows = begun.administrations.get().pauses.all()
+    assert [(pause.position, pause.started_at) for pause in rows] == [(0, None), (1, NINE + timedelta(minutes=20))]
+
+
+def test_a_pause_whose_stop_was_typed_since_is_not_taken_back(begun, nurse):
+    pressed(begun, nurse, "start", 0)
+    pressed(begun, nurse, "pause", 10)
+    begun.administrations.get().pauses.update(stopped_at=NINE + timedelta(minutes=15))
+    with pytest.raises(Refused, match="changed in the record since"):
+        taken_back(begun, nurse)
+    assert begun.taps.filter(undone_at=None).count() == 2
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+def test_taking_back_a_late_stop_leaves_a_pause_over_that_was_resumed(begun, nurse, resumed):
+    twenty = NINE + timedelta(minutes=20)
+    pressed(begun, nurse, "start", 0)
+    pressed(begun, nurse, "pause", 10)
+    if resumed:
+        pressed(begun, nurse, "resume", 21, late=Late(twenty, "busy"))
+    pressed(begun, nurse, "stop", 22, late=Late(twenty, "busy"))
+    taken_back(begun, nurse)
+    row = begun.administrations.get()
+    assert (row.stopped_at, row.pauses.get().stopped_at) == (None, twenty if resumed else None)
+
+
 def test_saving_the_form_keeps_the_seconds_of_a_tap_and_when_it_was_entered(begun, nurse, clinic):
     encounter = pressed(begun, nurse, "start", 0)
     seen = facts_of(encounter)
