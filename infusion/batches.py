@@ -1,9 +1,9 @@
 """What stands on the next batch: approved lines that have not left, what takes back those that have, and why not yet.
 
 Let L be the newest claim of an encounter. Approved and nothing sent (or L is a void): an original. Sent under another
-approval: a replacement of L, with credits for the lines of L. To another payer: a void of L, then an original to the
-new payer. Made void after it was sent: a void. A claim is written from what was approved and sent, and nothing in it
-is calculated again.
+approval: a replacement of L, with credits for the lines of L. Another payer, patient, day or form: a void of L as L
+was, then an original. Made void after it was sent, or approved without a line: a void. A claim is written from what was
+approved and sent, and nothing in it is calculated again.
 """
 
 from __future__ import annotations
@@ -197,20 +197,33 @@ def candidates_of(
     sender: Sender,
 ) -> Iterable[Candidate]:  # fmt: skip
     """The claims that stand of one encounter, by the rules at the top of this file."""
-    sent = list(encounter.claims.all())
-    last = sent[-1] if sent and sent[-1].frequency != Frequency.VOID else None
+    last = standing_claim(list(encounter.claims.all()))
     held = next((each.reason for each in encounter.holds.all() if each.released_at is None), "")
-    leaves = content is not None
-    if last is not None and (not leaves or last.payer_id != encounter.payer_id):
-        yield candidate(encounter, Frequency.VOID, last.approval, last.payer, last, void_of(last), (), held, sender)
+    leaves = content is not None and (last is None or bool(content.statement.lines))
+    if last is not None and (content is None or not takes_a_replacement(last, encounter, content.statement)):
+        taken_back = void_of(last)
+        yield candidate(encounter, Frequency.VOID, last.approval, last.payer, last, taken_back, (), held, sender)
         last = None
-    if content is None:
+    if content is None or not leaves:
         return
     kind = Frequency.ORIGINAL if last is None else Frequency.REPLACEMENT
     claim = claim_of(encounter, content, charges, kind, last)
     approval = newest_approval(encounter)
     found = candidate(encounter, kind, approval, encounter.payer, last, claim, findings, held, sender)
     yield replace(found, missing=(*found.missing, *of_another_day(content.statement, claim)))
+
+
+def standing_claim(oldest_first: Sequence[BatchClaim]) -> BatchClaim | None:
+    """The claim of an encounter that stands with a payer, if one does."""
+    return oldest_first[-1] if oldest_first and oldest_first[-1].frequency != Frequency.VOID else None
+
+
+def takes_a_replacement(sent: BatchClaim, encounter: Encounter, statement: Statement) -> bool:
+    """Whether a payer finds the claim that left by what a replacement says; else it is taken back as it was."""
+    claim = content_of(sent)
+    was = sent.payer_id, claim.patient_reference, claim.date_of_service, claim.form
+    now = encounter.payer_id, encounter.patient.reference, day_of(encounter, statement), form_of(encounter)
+    return was == now and bool(statement.lines)
 
 
 def candidate(
@@ -225,6 +238,8 @@ def candidate(
 
 def lacking(encounter: Encounter, claim: Claim, sender: Sender) -> Iterable[Missing]:
     """What the claim still needs; where a billing system knows the rest, only lines that are lines."""
+    if claim.credits and not claim.lines:
+        yield Missing(item="It replaces a claim and has no line of its own. Make it void.", where="encounter")
     if not encounter.clinic.sends_claims:
         yield from (Missing(item=item, where="encounter") for item in unsound(claim))
         return
@@ -285,7 +300,7 @@ def claim_of(
     return Claim(
         number=NOT_NUMBERED,
         frequency=frequency,
-        form="institutional" if encounter.setting == HOSPITAL else "professional",
+        form=form_of(encounter),
         encounter_id=str(encounter.public_id),
         patient_reference=patient.reference,
         patient=person_of(patient),
@@ -306,6 +321,10 @@ def claim_of(
         ),
         credits=content_of(replaces).charges if replaces else (),
     )
+
+
+def form_of(encounter: Encounter) -> Literal["professional", "institutional"]:
+    return "institutional" if encounter.setting == HOSPITAL else "professional"
 
 
 def content_of(sent: BatchClaim) -> Claim:

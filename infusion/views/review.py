@@ -192,7 +192,7 @@ def page(request: HttpRequest, encounter: Encounter, sent: Tried) -> HttpRespons
         "was_now": was_now(encounter, past, shown.facts, shown.statement),
         "approvals": past.approvals,
         "claims": sent_views(past.claims),
-        "will_be_sent": will_be_sent(encounter, past),
+        "will_be_sent": will_be_sent(encounter, past, shown.statement),
         "payers": payers().exclude(pk=encounter.payer_id) if billing and encounter.state == State.APPROVED else (),
         "expected": expected_view(encounter, shown.statement),
         "history": history_of(encounter),

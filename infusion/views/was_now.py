@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from infusion.approved import approved_content
 from infusion.audit import AuditEvent
-from infusion.models import Approval, BatchClaim, Correction, Encounter, Question
+from infusion.batches import standing_claim, takes_a_replacement
+from infusion.models import Approval, BatchClaim, Correction, Encounter, Patient, Question
 from infusion.reference_now import current_reference
 from infusion.services import facts
 from infusion.services.away import units_of
@@ -220,20 +221,24 @@ def was_now(encounter: Encounter, past: Past, now: facts.Encounter, statement: S
         return None
     number = next(n for n, each in enumerate(approvals, 1) if each.pk == correction.approval_id)
     before = approved_content(approvals[number - 1])
-    changes = record_changes(before.facts, now, encounter)
-    payer = payer_before(encounter, correction)
-    if payer and payer != encounter.payer.name:
-        changes = (FieldChange("Payer", payer, encounter.payer.name), *changes)
+    changes = (*beside_the_record(encounter, correction), *record_changes(before.facts, now, encounter))
     return WasNow(
         correction, approvals[number - 1], number, changes, line_changes(before.statement.lines, statement.lines)
     )
 
 
-def payer_before(encounter: Encounter, correction: Correction) -> str:
-    """Who paid when the correction was opened."""
+def beside_the_record(encounter: Encounter, correction: Correction) -> Iterator[FieldChange]:
+    """What a claim says beside the record: who was treated, who pays and where, against when it was taken up again."""
     opened = events_of(encounter, "encounter.correct").filter(at__gte=correction.opened_at).first()
-    slug = (opened.before or {}).get("payer", "") if opened else ""
-    return Payer.objects.filter(slug=slug).values_list("name", flat=True).first() or ""
+    before: dict[str, str] = (opened.before if opened else None) or {}
+    patients = Patient.objects.filter(public_id__in={before["patient"]} if before else ())
+    found = (
+        ("Patient", patients.values_list("reference", flat=True).first(), encounter.patient.reference),
+        ("Payer", Payer.objects.filter(slug=before.get("payer", "")).values_list("name", flat=True).first(),
+         encounter.payer.name),
+        ("Place of service", before.get("place_of_service"), encounter.place_of_service),
+    )  # fmt: skip
+    yield from (FieldChange(label, was or EMPTY, now or EMPTY) for label, was, now in found if was not in (None, now))
 
 
 def events_of(encounter: Encounter, *actions: str) -> Any:
@@ -253,29 +258,33 @@ def sent_views(claims: Iterable[BatchClaim]) -> list[Sent]:
     ]  # fmt: skip
 
 
-def will_be_sent(encounter: Encounter, past: Past) -> str:
+def will_be_sent(encounter: Encounter, past: Past, statement: Statement) -> str:
     """What the next batch carries because of what became of the encounter; empty when that is nothing special."""
     if not past.approvals:
         return ""
-    last = past.claims[0] if past.claims else None
-    gone = last is None or last.frequency == BatchClaim.Frequency.VOID
+    last = standing_claim(past.claims[::-1])
     corrected = encounter.state in (State.DRAFT, State.WITH_BILLING)
     if encounter.state == State.VOID:
-        if gone or last is None:
+        if last is None:
             return "Nothing of it stands with a payer, so nothing is sent."
         return (
             f"The next batch takes claim {last.number} back: a credit for each of its lines, and in an 837 a void "
             "(frequency 8)."
         )
-    if gone or last is None:
+    if last is None:
         return "Nothing of it was exported, so only what is approved anew will be sent." if corrected else ""
     if not corrected and last.approval_id == past.approvals[-1].pk:
         return ""
     when = "Once it is approved anew, the next batch" if corrected else "The next batch"
-    if last.payer_id != encounter.payer_id:
+    if not takes_a_replacement(last, encounter, statement):
+        new = (
+            f"{encounter.payer.name} gets an original claim with the new lines."
+            if statement.lines
+            else "There is no new line, so nothing takes its place."
+        )
         return (
             f"{when} takes claim {last.number} back from {last.payer.name}: a credit for each of its lines, and in an "
-            f"837 a void (frequency 8). {encounter.payer.name} gets an original claim with the new lines."
+            f"837 a void (frequency 8). {new}"
         )
     return (
         f"{when} carries a credit for each line of claim {last.number} and a charge for each new one; in an 837 that "

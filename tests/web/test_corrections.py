@@ -22,6 +22,9 @@ from infusion.actions import (
     void,
 )
 from infusion.approved import approved_content, policy_of
+from infusion.audit import canonical, digest
+from infusion.batches import claim_of, with_claims
+from infusion.exchange.claim import claim_document
 from infusion.models import Approval, Batch, BatchClaim, BatchLine, Clinic, Correction, Encounter, User
 from infusion.selectors import encounter_for, review_of
 from infusion.services.calculate import calculate, shipped_reference
@@ -75,12 +78,14 @@ def corrected(by: User, encounter: Encounter, sarah: Recorded, stop: datetime) -
 def exported(encounter: Encounter, by: User) -> BatchClaim:
     """The encounter's newest approval in a batch, as one claim with its lines."""
     approval = encounter.approvals.latest("encounter_version")
+    [row] = with_claims(Encounter.objects.filter(pk=encounter.pk))
+    content = canonical(claim_document(claim_of(row, approved_content(approval), {})))
     batch = Batch.objects.create(
         clinic=encounter.clinic, client_id=uuid4(), number=Batch.objects.count() + 1, made_by=by, made_at=timezone.now()
     )
     claim = BatchClaim.objects.create(
         batch=batch, encounter=encounter, approval=approval, payer=encounter.payer, number=f"C{batch.number:05}",
-        frequency="1", content="{}", content_hash="0" * 64,
+        frequency="1", content=content, content_hash=digest(content),
     )  # fmt: skip
     for position, line in enumerate(approved_content(approval).statement.lines):
         BatchLine.objects.create(
