@@ -37,6 +37,7 @@ OTHER_DRUG = (
     "The drugs of this encounter were changed meanwhile, so nothing was recorded. Look at what is there now, then "
     "press again."
 )
+CHANGED_SINCE = "The time of this tap was changed in the record since. Correct it there instead."
 DISCARDS_STAND = "Discards are recorded already, so nothing was changed. Type what was given in the record."
 
 
@@ -227,16 +228,17 @@ def undo_tap(*, by: User, encounter: Encounter, tap_id: UUID) -> Encounter:
         raise Refused("Only the last tap can be taken back, and another one came after it.")
     row = _administration(current, last.position)
     if not last.stands_on(row):
-        raise Refused("The time of this tap was changed in the record since. Correct it there instead.")
+        raise Refused(CHANGED_SINCE)
     before = document_of(current)
-    _take_back(row, Kind(last.kind), last.happened_at)
+    _take_back(row, last)
     last.undone_at = timezone.now()
     last.save(update_fields=["undone_at"])
     return _written("tap.undo", by, current, before)
 
 
 def _apply(row: Administration, kind: Kind, at: datetime, now: datetime) -> None:
-    open_pause = row.pauses.filter(stopped_at__isnull=True).last()
+    # One without a start was left blank in the form: nothing paused.
+    open_pause = row.pauses.filter(started_at__isnull=False, stopped_at__isnull=True).last()
     if kind is Kind.START:
         if row.started_at is not None:
             raise Refused("This infusion has started already.")
@@ -267,16 +269,32 @@ def _end_pause(pause: Pause, at: datetime, now: datetime) -> None:
     pause.save(update_fields=["stopped_at", "stopped_entered_at"])
 
 
-def _take_back(row: Administration, kind: Kind, at: datetime) -> None:
+def _take_back(row: Administration, last: Tap) -> None:
+    kind, at = Kind(last.kind), last.happened_at
+    others = row.encounter.taps.filter(position=row.position, undone_at__isnull=True).exclude(pk=last.pk)
     if kind is Kind.START:
         row.started_at = row.started_entered_at = None
     elif kind is Kind.STOP:
         row.stopped_at = row.stopped_entered_at = None
     if kind is Kind.PAUSE:
-        row.pauses.filter(started_at=at, stopped_at__isnull=True).delete()
-    elif kind in (Kind.RESUME, Kind.STOP):
+        _remove_pause(row, at)
+    elif kind is Kind.RESUME or (kind is Kind.STOP and not others.filter(kind=Kind.RESUME, happened_at=at).exists()):
         row.pauses.filter(stopped_at=at).update(stopped_at=None, stopped_entered_at=None)
+    if last.late_reason and row.late_reason == last.late_reason:
+        late = [other for other in others.exclude(late_reason="") if other.stands_on(row)]
+        row.late_reason = late[-1].late_reason if late else ""
     row.save()
+
+
+def _remove_pause(row: Administration, at: datetime) -> None:
+    """Take out the open pause, and move the later ones up: the next one goes behind them."""
+    pause = row.pauses.filter(started_at=at, stopped_at__isnull=True).first()
+    if pause is None:
+        raise Refused(CHANGED_SINCE)
+    pause.delete()
+    for later in row.pauses.filter(position__gt=pause.position):
+        later.position -= 1
+        later.save(update_fields=["position"])
 
 
 def _check_late(late: Late, now: datetime) -> None:
