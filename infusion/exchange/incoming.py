@@ -128,7 +128,7 @@ class _Reader:
             return None
         reasons = self._late_reasons(self.document.get("late_reasons"), asked.encounter)
         self._head(asked.encounter, asked.payer, asked.policy)
-        on = date_of_service(asked.encounter, Findings({}))
+        on = date_of_service(asked.encounter, self.to.reference, Findings({}))
         if on is None:
             self.problem("date_of_service", "Say the day of the visit, or when the first drug was started.")
         for position, each in enumerate(asked.encounter.administrations):

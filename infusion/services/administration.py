@@ -169,7 +169,7 @@ def administration_lines(
     if encounter.setting == "home":
         at_home = _home_reading(given, rules)
         if at_home.value == "visit":
-            _home_visit(encounter, at_home, rules, reader, claim)
+            _home_visit(encounter, given, at_home, rules, reader, claim)
             return claim.lines("visit")
         claim.everywhere.append(_from(at_home, "At home the infusion is reported by its time, not the nursing visit."))
     by_vein = [each for each in given if each.administration.route in BY_VEIN]
@@ -183,10 +183,13 @@ def administration_lines(
     return claim.lines("administration")
 
 
+def _codes(given: Sequence[Given]) -> Sequence[str]:
+    return list(dict.fromkeys(each.drug.code for each in given if each.drug is not None)) or [""]
+
+
 def _home_reading(given: Sequence[Given], rules: Rules) -> Reading:
     """Visit or infusion time: one drug billed by the visit makes it a visit, never both ways."""
-    drugs = dict.fromkeys(each.drug.code for each in given if each.drug is not None) or {"": None}
-    readings = [rules.read("home_administration", code) for code in drugs]
+    readings = [rules.read("home_administration", code) for code in _codes(given)]
     return next((reading for reading in readings if reading.value == "visit"), readings[0])
 
 
@@ -505,8 +508,9 @@ def _hours_text(
 
 
 def _injections(given: Sequence[Given], rules: Rules, claim: Claim) -> None:
+    unsound = {each.drug.code for each in given if each.drug is not None and not each.sound}
     for each in given:
-        if each.route in INJECTED and each.drug is not None and each.sound:
+        if each.route in INJECTED and each.drug is not None and each.drug.code not in unsound:
             family = rules.read("administration_family", each.drug.code) if each.drug.may_be_complex else None
             codes = COMPLEX if family and family.value == "complex" else THERAPEUTIC
             because = [
@@ -519,12 +523,16 @@ def _injections(given: Sequence[Given], rules: Rules, claim: Claim) -> None:
             claim.add(codes.injection, Part(1, (each.id,), None, because, each.drug.code, (each.start,)))
 
 
-def _home_visit(encounter: Encounter, by_visit: Reading, rules: Rules, reader: Reader, claim: Claim) -> None:
+def _home_visit(
+    encounter: Encounter, given: Sequence[Given], by_visit: Reading, rules: Rules, reader: Reader, claim: Claim
+) -> None:
     minutes = reader.visit_minutes(encounter)
     if minutes is None:
         return
     ids = tuple(each.id for each in encounter.administrations)
-    reading = rules.read("additional_hour_minimum_minutes")
+    # A visit is for all of its drugs: the one that asks most of a further hour decides.
+    readings = [rules.read("additional_hour_minimum_minutes", code) for code in _codes(given)]
+    reading = max(readings, key=lambda each: each.minutes)
     hours = further_hours(minutes, HOME_VISIT_MINUTES, reading.minutes)
     text = _hours_text(
         minutes, HOME_VISIT_MINUTES, "The first 120 are the visit code", hours, reading.minutes, FURTHER_HOME_HOUR

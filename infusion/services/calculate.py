@@ -30,7 +30,7 @@ __all__ = ["calculate", "national_baseline", "shipped_reference"]
 def calculate(encounter: Encounter, policy: PayerPolicy, reference: Reference) -> Statement:
     """The lines that the record supports under the policy in force on the date of service, and what is missing."""
     findings = Findings({})
-    on = date_of_service(encounter, findings)
+    on = date_of_service(encounter, reference, findings)
     if on is None:
         return Statement(encounter.id, None, (), findings.all(), {}, reference.version)
     rules = policy.on(on, encounter.setting)

@@ -43,7 +43,7 @@ def check_payer(
         check_dose_limits(encounter.past_doses, drug, group, on, rules, findings)
     _check_ndcs(lines, drugs, rules, findings)
     _check_lines_of_a_drug(lines, drugs, rules, findings)
-    _check_administration_paid(lines, rules, findings)
+    _check_administration_paid(lines, given, rules, findings)
     _check_daily_limits(lines, on, rules, reference, findings)
     _tell_unverified_rules(lines, rules, findings)
 
@@ -132,11 +132,19 @@ def _check_lines_of_a_drug(
                 )
 
 
-def _check_administration_paid(lines: Sequence[ServiceLine], rules: Rules, findings: Findings) -> None:
-    codes = sorted({line.code for line in lines if line.kind != "drug"})
-    reading = rules.read("administration_paid")
-    if codes and reading.value is False:
-        findings.add("administration.not_paid", payer=reading.whose, codes=", ".join(codes))
+def _check_administration_paid(
+    lines: Sequence[ServiceLine], given: Sequence[Given], rules: Rules, findings: Findings
+) -> None:
+    drug_of = {each.id: each.drug.code for each in given if each.drug is not None}
+    unpaid: dict[str, str] = {}
+    for line in lines:
+        of_drugs = dict.fromkeys(drug_of.get(each, "") for each in line.administrations)
+        for drug in of_drugs if line.kind != "drug" else ():
+            reading = rules.read("administration_paid", drug)
+            if reading.value is False:
+                unpaid[line.code] = reading.whose
+    if unpaid:
+        findings.add("administration.not_paid", payer=min(unpaid.values()), codes=", ".join(sorted(unpaid)))
 
 
 def _check_daily_limits(

@@ -69,8 +69,8 @@ class Given:
         return self.known and self.timed
 
 
-def date_of_service(encounter: Encounter, findings: Findings) -> date | None:
-    """The recorded date, else the local date of the earliest start."""
+def date_of_service(encounter: Encounter, reference: Reference, findings: Findings) -> date | None:
+    """The recorded date, else the local date of the earliest start. Where an infusion lacks that, it is asked for."""
     zone = zone_named(encounter.time_zone)
     recorded = [each.start for each in encounter.administrations if each.start is not None]
     if not recorded and encounter.visit and encounter.visit.start:
@@ -79,12 +79,29 @@ def date_of_service(encounter: Encounter, findings: Findings) -> date | None:
     starts = [either_instant(each, zone) for each in recorded]
     earliest = min(starts).astimezone(zone).date() if starts else None
     if encounter.date_of_service is None and earliest is None:
-        findings.add("date_of_service.missing", field="date_of_service")
+        timed = [each for each in encounter.administrations if needs_times(each)]
+        for each in timed:
+            rows = reference.drugs.get(each.drug)
+            for name in ("start", "stop"):
+                if getattr(each, name) is None:
+                    what = named(each, rows[-1] if rows else None)
+                    findings.add(f"time.{name}_missing", administration=each.id, field=name, what=what)
+        if not timed:
+            findings.add("date_of_service.missing", field="date_of_service")
     elif encounter.date_of_service and earliest and encounter.date_of_service != earliest:
         findings.add(
             "date_of_service.differs", field="date_of_service", on=encounter.date_of_service, earliest=earliest
         )
     return encounter.date_of_service or earliest
+
+
+def needs_times(each: Administration) -> bool:
+    """Whether minutes are counted of it."""
+    return each.route == "iv_infusion" or (each.route == "hydration" and each.purpose not in ("keep_open", "diluent"))
+
+
+def named(each: Administration, drug: Drug | None) -> str:
+    return drug.label if drug else ("Hydration" if each.route == "hydration" else each.drug or "The drug")
 
 
 def check_diagnoses(encounter: Encounter, on: date, reference: Reference, findings: Findings) -> None:
@@ -142,7 +159,7 @@ class Reader:
 
     def _given(self, each: Administration, position: int, pushed: frozenset[str]) -> Given:
         drug, known = self._drug(each)
-        what = drug.label if drug else ("Hydration" if each.route == "hydration" else each.drug or "The drug")
+        what = named(each, drug)
         as_push = each.route == "iv_infusion" and each.drug in pushed
         before = len(self.findings.found)
         start, stop, pauses = self._times(each, what, as_push)
@@ -317,9 +334,7 @@ class Reader:
         self, each: Administration, what: str, as_push: bool
     ) -> tuple[datetime | None, datetime | None, list[Period]]:
         """Start, stop and pauses as instants, with a finding for each that cannot be used."""
-        needed = each.route == "iv_infusion" or (
-            each.route == "hydration" and each.purpose not in ("keep_open", "diluent")
-        )
+        needed = needs_times(each)
         start = self._instant(each, "start", each.start, what, needed)
         stop = self._instant(each, "stop", each.stop, what, needed and not as_push)
         if start and stop:

@@ -294,6 +294,8 @@ class _Reader:
         for name, found in (("date_of_service", on), ("drug", drug), ("administered", amount)):
             if not found and table.get(name) in (None, ""):
                 self.problem(_join(path, name), "An earlier dose has a date of service, a drug and milligrams.")
+        if amount is not None and amount < 0:
+            self.problem(_join(path, "administered"), "An earlier dose cannot be less than nothing.")
         return None if on is None or amount is None else PastDose(on, drug, amount)
 
     def diagnosis(self, item: object, path: str) -> str | None:

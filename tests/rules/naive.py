@@ -262,7 +262,8 @@ class Encounter:
             moment = datetime.fromisoformat(start)
             moments.append(moment.astimezone(self.zone) if moment.tzinfo else moment.replace(tzinfo=self.zone))
         if not moments:
-            self.errors.add("date_of_service.missing")
+            if not any(record["route"] == "iv_infusion" for record in self.records):
+                self.errors.add("date_of_service.missing")
             return date.max.isoformat()
         return min(moments, key=lambda moment: moment.astimezone(UTC)).date().isoformat()
 
@@ -615,7 +616,8 @@ class Encounter:
             self.errors.add("visit.missing")
         elif good and start is not None and stop is not None:
             self.codes["99601", (), ""] += 1
-            tail = self.value("additional_hour_minimum_minutes", "")
+            codes = {one.drug for one in given if one.drug} or {""}
+            tail = max(self.value("additional_hour_minimum_minutes", code) for code in codes)
             if stop - start > 120:
                 self.codes["99602", (), ""] += hours_from_zero(stop - start - 120, tail)
 

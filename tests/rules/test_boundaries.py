@@ -258,6 +258,16 @@ def test_minutes_of_a_home_visit(minutes: int, lines: list[str]) -> None:
     assert services(encounter(infused("J2350", 0, 60), setting="home", visit=visit)) == lines
 
 
+def test_a_drug_decides_about_the_further_hours_of_its_visit_and_of_several_the_strictest() -> None:
+    document = encounter(
+        infused("J2350", 0, 60), setting="home", visit={"start": clock(0), "stop": clock(150)},
+        policy={"drugs": {"J2350": {"settings": {"home": {"additional_hour_minimum_minutes": 30}}}}},
+    )  # fmt: skip
+    assert services(document) == ["99601 x1", "99602 x1"]
+    document["administrations"].append(injected("J2351") | {"id": "a2"})
+    assert services(document) == ["99601 x1"]
+
+
 def test_24_hours_are_allowed_and_a_minute_more_is_not() -> None:
     assert errors(encounter(infused("J2350", 0, 24 * 60))) == []
     assert errors(encounter(infused("J2350", 0, 24 * 60 + 1))) == ["time.too_long"]

@@ -298,6 +298,10 @@ def test_no_code_stands_under_two_severities() -> None:
 # Further ways to the same finding -----------------------------------------------------------------------------------
 
 
+def undated(*administrations: Document) -> Document:
+    return without(encounter(*administrations), "date_of_service")
+
+
 def findings(document: Document, code: str) -> list[tuple[str, str]]:
     return [(each.administration, each.field) for each in read(document).findings if each.code == code]
 
@@ -314,6 +318,9 @@ def findings(document: Document, code: str) -> list[tuple[str, str]]:
             [("a1", "discards.1.amount")],
         ),
         ("time.start_missing", encounter(without(hydrated(0, 60), "start")), [("a1", "start")]),
+        ("time.start_missing", undated(without(sixty(), "start")), [("a1", "start")]),
+        ("date_of_service.missing", undated(without(sixty(), "start")), []),
+        ("time.stop_missing", undated(without(sixty(), "start", "stop")), [("a1", "stop")]),
         ("time.stop_missing", encounter(without(hydrated(0, 60), "stop")), [("a1", "stop")]),
         ("time.stop_missing", encounter(without(hydrated(0, 60, purpose="diluent"), "stop")), []),
         ("time.stop_missing", encounter(without(hydrated(0, 60, purpose="keep_open"), "stop")), []),
@@ -625,6 +632,7 @@ def with_policy(policy: object) -> Document:
         ("administrations.0.discards.0.amount", encounter(sixty(discards=[{"reason": "overfill"}]))),
         ("past_doses", encounter(sixty(), past_doses="none")),
         ("past_doses.0", encounter(sixty(), past_doses=["J2350"])),
+        ("past_doses.0.administered", encounter(sixty(), past_doses=[LAST_MONTH[0] | {"administered": "-1"}])),
         ("past_doses.0.units", encounter(sixty(), past_doses=[LAST_MONTH[0] | {"units": 300}])),
         ("past_doses.0.date_of_service", encounter(sixty(), past_doses=[without(LAST_MONTH[0], "date_of_service")])),
         ("past_doses.0.date_of_service", encounter(sixty(), past_doses=[LAST_MONTH[0] | {"date_of_service": "May"}])),

@@ -596,6 +596,23 @@ def test_an_answer_names_no_place_where_there_is_none() -> None:
     assert (finding["administration"], finding["field"]) == (None, None)
 
 
+def test_what_is_not_paid_apart_from_a_drug_may_be_said_of_that_drug() -> None:
+    unpaid = {"drugs": {"J2350": {"administration_paid": False}}}
+    given = encounter(infused("J2350", 0, 60), injected("J2351"))
+    told = {each.code: each.message for each in read(given | {"policy": unpaid}).findings}
+    assert "96365 will be denied" in told["administration.not_paid"]
+    paid = unpaid | {"administration_paid": False, "drugs": {"J2350": {"administration_paid": True}}}
+    told = {each.code: each.message for each in read(given | {"policy": paid}).findings}
+    assert "96372 will be denied" in told["administration.not_paid"]
+
+
+def test_a_drug_that_was_not_given_once_has_no_injection_either() -> None:
+    twice = encounter(injected("J2919"), injected("J2919", administered="0"))
+    statement = read(twice)
+    assert "drug.not_given" in [each.code for each in statement.errors]
+    assert [line.code for line in statement.lines] == []
+
+
 def test_the_kinds_of_a_record_are_told_in_words() -> None:
     for words in (ROUTES, PURPOSES, DEPARTMENTS, ACQUIRED, FORMS):
         assert all(word[0].isupper() and "_" not in word for word in words.values())
