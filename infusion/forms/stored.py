@@ -11,7 +11,7 @@ from infusion.forms.record import CONTAINER
 from infusion.forms.recorded_vials import stamp
 from infusion.forms.structure import Entries
 from infusion.services import facts
-from infusion.services.clock import instant, zone_named
+from infusion.services.clock import ClockChange, instant, zone_named
 from infusion.services.reference import Reference
 from infusion.services.words import plain
 
@@ -135,3 +135,34 @@ def normal(recorded: facts.Encounter) -> facts.Encounter:
             for n, each in enumerate(recorded.administrations)
         ),
     )
+
+
+def to_the_second(typed: facts.Encounter, stored: facts.Encounter) -> facts.Encounter:
+    """What is typed, with the seconds that a tap recorded wherever the minute is still the same, as a save keeps it."""
+    zone = zone_named(typed.time_zone)
+
+    def minute(moment: datetime) -> datetime:
+        return instant(moment, zone).replace(second=0, microsecond=0)
+
+    def exact(moment: datetime | None, *known: datetime | None) -> datetime | None:
+        try:
+            return next((each for each in known if moment and each and minute(each) == instant(moment, zone)), moment)
+        except ClockChange:
+            return moment
+
+    def drug(each: facts.Administration) -> facts.Administration:
+        same = [row for row in stored.administrations if each.start and exact(each.start, row.start) == row.start]
+        same = [row for row in same if row.drug == each.drug] or same
+        if len(same) != 1:
+            return each
+        [row] = same
+        starts, stops = [pause.start for pause in row.pauses], [pause.stop for pause in row.pauses]
+        pauses = (replace(one, start=exact(one.start, *starts), stop=exact(one.stop, *stops)) for one in each.pauses)
+        return replace(
+            each, start=exact(each.start, row.start), stop=exact(each.stop, row.stop), pauses=tuple(pauses)
+        )  # fmt: skip
+
+    visit, known = typed.visit, stored.visit
+    if visit and known:
+        visit = facts.Visit(start=exact(visit.start, known.start), stop=exact(visit.stop, known.stop))
+    return replace(typed, visit=visit, administrations=tuple(map(drug, typed.administrations)))

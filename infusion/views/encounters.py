@@ -93,14 +93,15 @@ class Sheet:
     payer: Payer | None = field(init=False)
     policy: PayerPolicy = field(init=False)
     entry: RecordEntry = field(init=False)
+    known: facts.Encounter | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.payers = {payer.slug: payer for payer in payers()}
         self.payer = self.payers.get(self.entries.get("payer", ""))
         self.policy = policy_for(self.payer) if self.payer else national_baseline()
         self.entry = read_entries(self.entries, self.clinic, self.payers, self.policy)
-        known = facts_of(self.stored) if self.stored else None
-        self.late |= entered_late(self.entry.encounter(), known, timezone.now())
+        self.known = facts_of(self.stored) if self.stored else None
+        self.late |= entered_late(self.entry.encounter(), self.known, timezone.now())
 
     @property
     def address(self) -> str:
@@ -113,7 +114,7 @@ class Sheet:
 
     def preview(self) -> Preview:
         """What the nurse sees: what is missing first, and no line while nobody is known to pay."""
-        preview = preview_of(self.entry, self.policy, hours=False)
+        preview = preview_of(self.entry, self.policy, hours=False, stored=self.known)
         preview.missing = [*(Remark("missing", gap.message, gap.field) for gap in self.entry.gaps), *preview.missing]
         if self.payer is None:
             preview.lines = []

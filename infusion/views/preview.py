@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from infusion.forms.encounter import DrugEntry, EncounterEntry, Issue
+from infusion.forms.stored import to_the_second
+from infusion.services import facts
 from infusion.services.calculate import calculate
 from infusion.services.clock import length, running_periods, whole_minutes
 from infusion.services.findings import Finding
@@ -115,14 +117,19 @@ class Preview:
         return counted(len(self.warnings), "warning") if self.warnings else "Nothing missing"
 
 
-def preview_of(entry: EncounterEntry, policy: PayerPolicy, *, hours: bool = True) -> Preview:
+def preview_of(
+    entry: EncounterEntry, policy: PayerPolicy, *, hours: bool = True, stored: facts.Encounter | None = None
+) -> Preview:
     """Calculates what was understood. No line is shown while a field is unread, because a line may hang on it.
 
     Without `hours` the time line leaves out which minutes earn a unit: nobody at the chair is to run the clock for one.
+    What is `stored` has the seconds of taps, which a form does not show.
     """
     if entry.is_blank:
         return Preview()
     encounter, reference = entry.encounter(), entry.around.reference
+    if stored is not None:
+        encounter = to_the_second(encounter, stored)
     statement = calculate(encounter, policy, reference)
     shown = Preview(statement=statement)
     settled = not entry.issues

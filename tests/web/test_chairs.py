@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from infusion.actions import Ordered, Recorded, begin_order, place_order, save_encounter, tap
 from infusion.chair_board import being_treated
+from infusion.forms.stored import to_the_second
 from infusion.models import Chair, Clinic, Discard, Encounter, Order, Patient, User
 from infusion.selectors import facts_of, review_of
 from infusion.services import facts
@@ -501,6 +502,20 @@ def test_the_seconds_of_a_drug_stay_when_it_is_corrected_and_another_removed(thr
     corrected = three.administrations.get(position=0)
     assert (corrected.drug, corrected.started_at) == ("J1100", NINE + timedelta(seconds=50))
     assert three.taps.filter(undone_at=None, position=0).count() == 2
+
+
+def test_the_form_of_what_was_tapped_shows_the_lines_that_are_billed(client: Tablet, run: Any, nurse: User) -> None:
+    encounter = run(3, "Sarah Whitfield", 0)
+    tap_at(encounter, nurse, "start", 50)
+    tap_at(encounter, nurse, "stop", 970)
+    preview = get(client, 17, "encounter", encounter.public_id).context["preview"]
+    assert [line.code for line in preview.statement.lines if line.kind != "drug"] == ["96374"], "15 whole minutes"
+    stored = facts_of(Encounter.objects.get(pk=encounter.pk))
+    [drug] = map(in_minutes, stored.administrations)
+    for typed in (drug, replace(drug, stop=drug.stop and drug.stop + timedelta(minutes=1))):
+        [exact] = to_the_second(replace(stored, administrations=(typed,)), stored).administrations
+        assert exact.start == NINE + timedelta(seconds=50)
+        assert exact.stop == (NINE + timedelta(seconds=970) if typed is drug else typed.stop)
 
 
 def test_the_seconds_of_a_visit_at_home_stay_when_its_form_is_saved(run: Any, nurse: User) -> None:
