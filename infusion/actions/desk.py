@@ -39,13 +39,20 @@ def hold(*, by: User, encounter: Encounter, reason: str) -> Hold:
 def release(*, by: User, encounter: Encounter, reason: str) -> Hold:
     """End the hold of an encounter, and say what became of it."""
     current, why = current_encounter(encounter), _reason(reason, "Write what became of the hold.")
-    held = current.holds.filter(released_at__isnull=True).first()
+    held = _released(by, current, why)
     if held is None:
         raise Refused("This encounter is not on hold.")
-    before = _hold_document(held)
-    held.released_by, held.released_at, held.release_reason = by, timezone.now(), why
-    held.save()
-    _tell("hold.release", by, current, "hold", before, _hold_document(held), why)
+    return held
+
+
+def _released(by: User, encounter: Encounter, why: str) -> Hold | None:
+    """End the hold of an encounter where there is one."""
+    held = encounter.holds.filter(released_at__isnull=True).first()
+    if held is not None:
+        before = _hold_document(held)
+        held.released_by, held.released_at, held.release_reason = by, timezone.now(), why
+        held.save()
+        _tell("hold.release", by, encounter, "hold", before, _hold_document(held), why)
     return held
 
 
@@ -110,7 +117,7 @@ def correct(*, by: User, encounter: Encounter, version: int, reason: str, payer:
 
 @transaction.atomic
 def void(*, by: User, encounter: Encounter, version: int, reason: str) -> Encounter:
-    """Say that an approved encounter should never have been billed. What was sent of it is taken back."""
+    """Say that an approved encounter should never have been billed. What was sent of it is taken back, hold or not."""
     current = current_encounter(encounter, version)
     why = _reason(reason, "Write why this encounter should not have been billed.")
     correction = current.corrections.filter(closed_at__isnull=True).first()
@@ -124,6 +131,7 @@ def void(*, by: User, encounter: Encounter, version: int, reason: str) -> Encoun
     if correction is not None:
         correction.closed_at = timezone.now()
         correction.save()
+    _released(by, current, why)
     return told("encounter.void", by, current, before, reason=why)
 
 

@@ -22,7 +22,9 @@ from infusion.actions import (
     return_to_nurse,
     save_encounter,
     skip_finding,
+    void,
 )
+from infusion.audit import AuditEvent
 from infusion.models import Clinic, Encounter, Skip, User
 from infusion.selectors import encounter_for, review_of
 from infusion.services.findings import Finding, Severity
@@ -73,6 +75,16 @@ def test_what_is_on_hold_is_not_approved_until_it_is_released(biller: User, expi
         approving(biller, expired, key)
     release(by=biller, encounter=expired, reason="It came.")
     assert approving(biller, expired, key).encounter_id == expired.pk
+
+
+def test_the_hold_of_what_is_made_void_ends_with_it(biller: User, expired: Encounter) -> None:
+    approved = approving(biller, expired, finding_key(warning_of(expired))).encounter
+    held = hold(by=biller, encounter=approved, reason="The payer asks for records.")
+    void(by=biller, encounter=approved, version=approved.version, reason="Never given.")
+    held.refresh_from_db()
+    assert (held.released_by, held.release_reason) == (biller, "Never given.")
+    told = AuditEvent.objects.filter(action="hold.release").get()
+    assert (told.reason, told.after["release_reason"]) == ("Never given.", "Never given.")
 
 
 def test_a_hold_asks_for_a_reason_and_is_one_at_a_time(billing: Client, expired: Encounter) -> None:
