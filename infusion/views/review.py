@@ -38,6 +38,7 @@ from infusion.views.was_now import Past, answers_of, sent_views, was_now, will_b
 from infusion.views.why import Told, whys_of
 from infusion.worklist import ALL, APPROVED, ASKED, WITH_BILLING, Listing, Place, listing_of
 from payers.policy import PARAMETERS, SETTINGS, PayerPolicy, Reading, Rules
+from payers.selectors import policy_for
 
 State = Encounter.State
 DISCARDED_UNITS = "discarded_units"
@@ -204,8 +205,8 @@ def page(request: HttpRequest, encounter: Encounter, sent: Tried) -> HttpRespons
 
 
 def findings_of(encounter: Encounter, shown: Shown) -> list[Finding]:
-    """What the rules found in the record, and what would send the claim back."""
-    review = shown.review or Review(shown.facts, shown.policy, shown.statement)
+    """What the rules found in the record, and what would send the claim back by the rules known now."""
+    review = shown.review or Review(shown.facts, policy_for(encounter.payer), shown.statement)
     return [*shown.statement.findings, *claim_findings_of(encounter, review)]
 
 

@@ -66,7 +66,9 @@ from infusion.replay import differences
 from infusion.selectors import encounter_for, review_of
 from infusion.services.facts import Administration
 from infusion.services.payment import Rate
-from payers.actions import add_payer
+from infusion.skips import finding_key
+from infusion.views.review import findings_of, shown_of
+from payers.actions import Departure, add_payer, publish_override
 from payers.models import Payer
 from tests.counting import worker
 from tests.processes import together
@@ -323,6 +325,23 @@ def test_an_error_of_the_claim_keeps_it_back_until_it_is_set_aside(site: Site) -
     assert (finding.code, standing.ready) == ("claim.place_missing", False)
     skip_finding(by=site.biller, encounter=encounter, finding=finding, reason="The clearinghouse fills it in.")
     assert all(not each.candidates[0].findings for each in site.standing())
+
+
+def test_the_page_says_what_keeps_an_approved_claim_back_and_it_can_be_set_aside(site: Site) -> None:
+    """Both go by the rules known now, also where one was published after the approval."""
+    encounter, client = site.approved(), client_of(site.biller)
+    departure = Departure(
+        parameter="maximum_claim_charge", value="30000", effective_from=date(2026, 1, 1), source_document="Manual",
+        source_read_on=date(2026, 1, 2),
+    )  # fmt: skip
+    publish_override(by=None, payer=site.medicare, departure=departure, status="verified")
+    [finding] = site.standing()[0].candidates[0].findings
+    assert finding.code == "claim.total_too_high"
+    assert finding.message in [each.message for each in findings_of(encounter, shown_of(encounter))]
+    skip = reverse("skip", args=[encounter.public_id])
+    sent = {"version": encounter.version, "finding": finding_key(finding), "reason": "They take it as it is."}
+    assert client.post(skip, sent).status_code == 302
+    assert site.standing()[0].ready
 
 
 def test_a_line_of_another_day_waits(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
