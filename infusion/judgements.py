@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db.models import F, Q, QuerySet
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 
 from infusion import audit
@@ -66,9 +66,10 @@ def program_digest() -> str:
     """Changes with any file of the rules, so that an update of the program leaves no judgement of the one before."""
     here = Path(__file__).resolve().parent
     files = [
-        *sorted(Path(rules.__file__).parent.glob("*.py")),
-        here / "judgements.py",
-        *sorted(here.glob("claim_*.py")),
+        *Path(rules.__file__).parent.glob("*.py"),
+        *(here / f"{name}.py" for name in ("judgements", "money", "selectors", "skips")),
+        *here.glob("claim_*.py"),
+        here.parent / "payers" / "policy.py",
     ]
     return audit.digest("\0".join(path.read_text() for path in sorted(files)))
 
@@ -119,9 +120,9 @@ def judge(encounter: Encounter) -> None:
     """Keep how ready an encounter is, in the transaction that changed it.
 
     A draft waits until a list is looked at, which its new version asks for: a tap at the chair has no time to lose.
+    The patient's others are judged anew: what was given on one day bears on the doses and the visits of another.
     """
-    beside = Encounter.objects.filter(patient=encounter.patient_id, date_of_service=encounter.date_of_service)
-    forget(beside.exclude(pk=encounter.pk))
+    forget(Encounter.objects.filter(patient=encounter.patient_id).exclude(pk=encounter.pk))
     if encounter.state not in (State.WITH_BILLING, State.APPROVED):
         return
     policies = policies_of_payers()
@@ -163,6 +164,14 @@ def keep(rows: Iterable[Judgement]) -> None:
 def forget(encounters: QuerySet[Encounter]) -> None:
     """Have these judged anew before anyone looks; what is approved keeps what it was approved with."""
     Judgement.objects.filter(encounter__in=encounters.filter(state__in=JUDGED)).delete()
+
+
+@receiver(pre_save, sender=Encounter)
+def forget_patient_before(sender: object, instance: Any, **_: object) -> None:
+    """A visit that turns out to be another patient's bears no more on those of the first."""
+    stored = Encounter.objects.filter(pk=instance.pk).exclude(patient=instance.patient_id)
+    for patient in stored.values_list("patient", flat=True):
+        forget(Encounter.objects.filter(patient=patient))
 
 
 @receiver([post_save, post_delete], sender=Coverage)

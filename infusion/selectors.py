@@ -121,12 +121,12 @@ def colleagues(clinic: Clinic) -> QuerySet[User]:
 
 
 def past_doses(patient: Patient | None, except_for: Encounter | None = None) -> tuple[facts.PastDose, ...]:
-    """What a patient was given at earlier visits to the clinic, one dose for each visit and drug."""
+    """What a patient was given at earlier visits to the clinic, one dose for each visit and drug; at no void one."""
     if patient is None or patient.pk is None:
         return ()
     rows = Administration.objects.filter(
         encounter__patient=patient, encounter__clinic=patient.clinic_id, administered__gt=0
-    )
+    ).exclude(encounter__state=Encounter.State.VOID)
     if except_for is not None:
         rows = rows.exclude(encounter=except_for)
     doses: dict[tuple[int, date, str], Decimal] = {}

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from django.db import IntegrityError, transaction
 from django.db.models import Model
 
-from infusion import audit
+from infusion import audit, judgements
 from infusion.actions.encounters import Refused
 from infusion.models import Authorization, Clinic, Coverage, Encounter, Patient, Provider, User
 from infusion.services.words import plain
@@ -139,7 +139,9 @@ def keep_claim_facts(*, by: User, encounter: Encounter, shown: str, values: Mapp
     before = current.bought_340b
     if values.get("bought_340b", before) != before and current.state == Encounter.State.APPROVED:
         raise Refused("The lines are approved, and a modifier hangs on the price. Correct the encounter first.")
-    return _changed(by, encounter, shown, values, "encounter.claim", "encounter", encounter.clinic_id)
+    changed = _changed(by, encounter, shown, values, "encounter.claim", "encounter", encounter.clinic_id)
+    judgements.forget(Encounter.objects.filter(pk=changed.pk))
+    return changed
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------

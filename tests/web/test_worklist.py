@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from infusion import judgements, worklist
 from infusion.actions import (
@@ -21,13 +23,16 @@ from infusion.actions import (
     approve,
     hand_to_billing,
     hold,
+    keep_claim_facts,
     release,
     save_encounter,
     save_view,
     take_back,
     undo,
+    void,
     work_through,
 )
+from infusion.actions.claim_data import shown_digest
 from infusion.models import (
     Administration,
     Approval,
@@ -44,7 +49,9 @@ from infusion.models import (
     User,
     Vial,
 )
+from infusion.rule_use import lines_last_month
 from infusion.selectors import review_of
+from infusion.skips import finding_key
 from infusion.views import home, selection
 from infusion.worklist import ALL, WITH_BILLING, Listing, Worklist
 from payers.actions import Departure, add_payer, publish_override
@@ -285,6 +292,88 @@ def test_rows_beside_an_encounter_have_it_judged_anew(make: Make, clinic: Clinic
     assert judgements.refresh(clinic) == 1
     assert "claim.coverage_missing" not in Judgement.objects.get(encounter=encounter).findings
     assert "claim.coverage_missing" in Judgement.objects.get(encounter=other).findings
+
+
+def given_on(sarah: Recorded, on: date, hour: int = 9, reference: str = "MRN-1001") -> Recorded:
+    """The same dose on another day or at another hour."""
+    start = datetime(on.year, on.month, on.day, hour)
+    [given] = sarah.facts.administrations
+    moved = replace(given, start=start, stop=start.replace(hour=hour + 2, minute=30))
+    facts = replace(sarah.facts, administrations=(moved,), date_of_service=on)
+    return replace(sarah, patient_reference=reference, date_of_service=on, facts=facts)
+
+
+def told_of(encounter: Encounter) -> list[str]:
+    judgements.refresh(encounter.clinic)
+    return list(Judgement.objects.get(encounter=encounter).findings)
+
+
+def test_a_dose_entered_later_is_judged_and_one_made_void_never_was_given(
+    make: Make, clinic: Clinic, nurse: User, biller: User, medicare: Payer, sarah: Recorded
+) -> None:
+    rule(medicare, "minimum_days_between_doses", 150)
+    encounter = make()
+    assert "dose.too_soon" not in told_of(encounter)
+    saved = save_encounter(
+        by=nurse, clinic=clinic, client_id=uuid4(), recorded=given_on(sarah, date(2026, 2, 1))
+    )  # fmt: skip
+    assert "dose.too_soon" in told_of(encounter)
+    early = hand_to_billing(by=nurse, encounter=saved, version=saved.version)
+    review = review_of(early)
+    keys = [finding_key(each) for each in review.statement.warnings]
+    approve(by=biller, encounter=early, version=2, content_hash=review.content_hash, acknowledged=keys)
+    void(by=biller, encounter=early, version=3, reason="Another patient's.")
+    assert "dose.too_soon" not in told_of(encounter)
+    assert "dose.too_soon" not in [each.code for each in review_of(encounter).statement.warnings]
+
+
+@pytest.mark.parametrize("moved_to", [{"on": date(2026, 3, 9)}, {"on": DAY, "reference": "MRN-9"}])
+def test_a_visit_that_moves_away_has_those_it_stood_beside_judged_anew(
+    clinic: Clinic, nurse: User, sarah: Recorded, moved_to: dict[str, Any]
+) -> None:
+    first = save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=sarah)
+    saved = save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=given_on(sarah, DAY, hour=15))
+    second = hand_to_billing(by=nurse, encounter=saved, version=saved.version)
+    assert "claim.second_visit" in told_of(second)
+    save_encounter(
+        by=nurse, clinic=clinic, client_id=first.client_id, public_id=first.public_id, version=first.version,
+        recorded=given_on(sarah, **moved_to),
+    )  # fmt: skip
+    assert "claim.second_visit" not in told_of(second)
+
+
+def test_a_trial_entered_is_judged(make: Make, biller: User) -> None:
+    encounter = make()
+    assert "claim.trial_drug_charged" not in told_of(encounter)
+    shown = shown_digest(Encounter.objects.get(pk=encounter.pk))
+    keep_claim_facts(by=biller, encounter=encounter, shown=shown, values={"trial_number": "01234567"})
+    assert "claim.trial_drug_charged" in told_of(encounter)
+
+
+def test_every_file_that_decides_is_in_the_digest_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(Path, "read_text", lambda path, *_, **__: read.append(f"{path.parent.name}/{path.name}") or "")
+    judgements.program_digest.__wrapped__()
+    assert set(read) >= {
+        "payers/policy.py", "infusion/selectors.py", "infusion/money.py", "infusion/skips.py",
+        "infusion/judgements.py", "infusion/claim_review.py", "services/calculate.py",
+    }  # fmt: skip
+
+
+def test_lines_approved_again_count_once_for_their_rule(
+    make: Make, clinic: Clinic, biller: User, medicare: Payer
+) -> None:
+    rule(medicare, "zero_discard_modifier", "not_used")
+    encounter = make()
+    for version in (2, 4):
+        content = review_of(encounter).content_hash
+        keys = [finding_key(each) for each in review_of(encounter).statement.warnings]
+        approve(by=biller, encounter=encounter, version=version, content_hash=content, acknowledged=keys)
+        assert list(lines_last_month(clinic, "medicare", timezone.now().date()).values()) == [1]
+        encounter.refresh_from_db()
+        if version == 2:
+            take_back(by=biller, encounter=encounter, version=3)
+            assert lines_last_month(clinic, "medicare", timezone.now().date()) == {}
 
 
 def test_what_is_approved_is_not_judged_again(make: Make, clinic: Clinic, medicare: Payer, biller: User) -> None:
