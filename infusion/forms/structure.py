@@ -23,7 +23,8 @@ _LETTER = {word: letter for letter, word in PARTS.items()}
 _FIRST_FIELD = {"p": "start", "v": "size", "w": "amount"}
 
 _NAME = re.compile(
-    r"(?:d(?P<drug>[0-9]{1,3})-(?:(?P<part>[pvw])(?P<number>[0-9]{1,3})-)?)?(?P<field>[a-z_]{1,40}(?:-[a-z_]{1,40})?)"
+    r"(?:d(?P<drug>[0-9]{1,3})-(?:(?P<part>[pvw])(?P<number>[0-9]{1,3})-)?)?"
+    r"(?P<field>[a-z_]{1,40}(?:-(?:[a-z_]{1,40}|[0-9]{1,19}))?)"
 )
 _ADD = re.compile(
     r"add-(?P<part>pause|vial|discard)-d(?P<drug>[0-9]{1,2})"

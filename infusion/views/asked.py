@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from string import ascii_lowercase
 from zoneinfo import ZoneInfo
 
 from infusion.forms.encounter import Issue
 from infusion.models import Encounter, Question
+from infusion.views.record_words import Difference
 from payers.selectors import day_in_words
 
 ATTEST = "attest"
@@ -36,24 +36,42 @@ def open_questions(stored: Encounter) -> list[Question]:
     return [each for each in stored.questions.all() if each.answered_at is None]
 
 
-def answer_entries(stored: Encounter) -> dict[str, str]:
-    """The answers that are kept with a draft, by the names of their fields."""
-    return {name: each.answer for name, each in _named(stored) if each.answer}
+def answer_names(stored: Encounter | None) -> dict[str, Question]:
+    """The questions by the fields of their answers. A field goes by its question, not by its place among the open ones:
+    a form that was opened before another question was asked answers the one that it shows."""
+    return {f"answer-{each.pk}": each for each in stored.questions.all()} if stored else {}
 
 
 def asked(stored: Encounter | None, entries: Mapping[str, str], drugs: frozenset[str]) -> list[Asked]:
-    """The open questions with what is typed as their answers."""
+    """The open questions with what is typed as their answers. Where nothing was sent, what is stored stays."""
     if stored is None:
         return []
     zone = ZoneInfo(stored.clinic.time_zone)
     found = []
-    for name, each in _named(stored):
+    names = {each: name for name, each in answer_names(stored).items()}
+    for each in open_questions(stored):
+        name = names[each]
         drug = "" if each.administration is None else f"d{each.administration + 1}"
         at = each.asked_at.astimezone(zone)
         when = f"{day_in_words(at.date())} at {at:%H:%M}"
-        answer = " ".join(entries.get(name, "").split())[:LONGEST_ANSWER]
+        answer = typed_answer(entries.get(name, each.answer))
         who = each.asked_by.signature
         found.append(Asked(each.pk, name, each.text, who, when, drug if drug in drugs else "", answer))
+    return found
+
+
+def typed_answer(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_ANSWER]
+
+
+def answer_differences(stored: Encounter, entries: Mapping[str, str]) -> list[Difference]:
+    """The answers that were sent and are not what is stored; also one to a question that was closed meanwhile."""
+    found = []
+    for name, each in answer_names(stored).items():
+        mine = typed_answer(entries.get(name, each.answer))
+        if mine != each.answer:
+            label = "Answer to billing, closed meanwhile" if each.answered_at else "Answer to billing"
+            found.append(Difference(name, f"{label}: {each.text}", mine, each.answer))
     return found
 
 
@@ -69,8 +87,3 @@ def unanswered(questions: list[Asked], *, may_answer: bool, attested: bool) -> l
         if not each.answer
     ]
     return issues if attested else [*issues, Issue(ATTEST, "Attest the answer: tick the sentence with your name.")]
-
-
-def _named(stored: Encounter) -> list[tuple[str, Question]]:
-    questions = open_questions(stored)[: len(ascii_lowercase)]
-    return [(f"answer-{letter}", each) for letter, each in zip(ascii_lowercase, questions, strict=False)]

@@ -39,10 +39,10 @@ from infusion.repeats import is_same, said_by_itself
 from infusion.selectors import colleagues, encounter_for, encounters_of, facts_of, last_write, patient_named, payers
 from infusion.services import facts
 from infusion.time_entry import read_date
-from infusion.views.asked import ATTEST, Asked, answer_entries, asked, unanswered
+from infusion.views.asked import ATTEST, Asked, answer_differences, asked, unanswered
 from infusion.views.preview import Preview, Remark, issues_of, preview_of
 from infusion.views.public import LIVE, changed_drug, diagnosis_choices, drug_choices, pressed
-from infusion.views.record_words import DOCUMENTATION, PATIENT, differences, groups_of
+from infusion.views.record_words import DOCUMENTATION, PATIENT, Difference, differences, groups_of
 from infusion.views.taken_up import COPY, offers, taken_up, uuid_of, when_kept
 from infusion.views.waste import waste_of
 from payers.models import Payer
@@ -303,7 +303,6 @@ def stored_entries(stored: Encounter) -> Entries:
         for discard in row.discards.all():
             if discard.witness_id:
                 entries[f"d{row.position + 1}-w{discard.position + 1}-witness"] = str(discard.witness_id)
-    entries |= answer_entries(stored)
     return {**entries, **answers, "payer": stored.payer.slug, "patient_reference": stored.patient.reference}
 
 
@@ -398,7 +397,7 @@ def save(sheet: Sheet, *, hand_over: bool) -> HttpResponse:
             return redirect(address_of(saved))
         return handed_over(sheet, saved, by)
     except Stale as stale:
-        if is_same(stale.current, recorded):
+        if is_same(stale.current, recorded) and not answers_besides(sheet, stale.current):
             return repeated(sheet, stale.current, hand_over=hand_over)
         return conflict(sheet, stale.current)
     except Refused as refusal:
@@ -522,12 +521,17 @@ def conflict_context(sheet: Sheet) -> dict[str, object]:
     write, zone = last_write(theirs), ZoneInfo(sheet.clinic.time_zone)
     other = read_entries(stored_entries(theirs), sheet.clinic, sheet.payers, sheet.policy)
     return {
-        "differences": differences(sheet.entry, other),
+        "differences": [*answers_besides(sheet, theirs), *differences(sheet.entry, other)],
         "who": who_wrote(write, sheet.request.user),
         "when": when_in_words(write.at, zone) if write else "meanwhile",
         "version": theirs.version,
         "refusal": "" if theirs.state == State.DRAFT else NO_LONGER_HERE,
     }
+
+
+def answers_besides(sheet: Sheet, theirs: Encounter) -> list[Difference]:
+    """The answers to billing that were typed here and are not the stored ones."""
+    return answer_differences(theirs, sheet.entries) if sheet.may_answer else []
 
 
 def who_wrote(write: AuditEvent | None, reader: object) -> str:

@@ -19,6 +19,7 @@ from infusion.models import Encounter, User, WorkingCopy
 from infusion.repeats import is_same
 from infusion.selectors import encounter_for, encounters_of
 from infusion.views import encounters
+from infusion.views.asked import answer_names
 from infusion.views.taken_up import COPY, uuid_of, when_kept
 
 
@@ -93,7 +94,7 @@ def is_nothing(sheet: encounters.Sheet) -> bool:
 
 def own_names(sheet: encounters.Sheet) -> dict[str, str]:
     """The entries that the form has fields for, and the answers to its questions."""
-    names = {*sheet.entry.names, *(name for name, _ in sheet.entry.kept)}
+    names = {*sheet.entry.names, *(name for name, _ in sheet.entry.kept), *answer_names(sheet.stored)}
     return {
         name: text
         for name, text in sheet.entries.items()

@@ -12,7 +12,7 @@
   const send = async () => {
     if (!unkept || left || !form() || !keeper()) return;
     unkept = false;
-    const body = new URLSearchParams([...new FormData(form())].filter(([, value]) => value !== ""));
+    const body = new URLSearchParams([...new FormData(form())].filter(([name, value]) => value !== "" || name.startsWith("answer-")));
     await fetch(keeper().getAttribute("hx-post"), { method: "POST", body, keepalive: true, headers: { "X-Idle": "1" } }).catch(() => {
       unkept = true;
     });

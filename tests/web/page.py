@@ -47,6 +47,8 @@ class Page(HTMLParser):
         elif tag in ("title", "textarea"):
             self._within.append(tag)
             self._area = name
+            if form and name:
+                form.fields[name] = ""
         elif tag == "select":
             self._select = name
         elif tag == "option" and form and self._select and ("selected" in given or self._select not in form.fields):

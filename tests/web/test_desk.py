@@ -252,6 +252,6 @@ def test_billing_cannot_answer_for_the_nurse(billing: Client, biller: User, expi
     asked = return_to_nurse(by=biller, encounter=expired, version=expired.version, question="Which arm?")
     page = billing.get(f"/encounters/{expired.public_id}/").text
     assert "Only the nurse can answer this." in page
-    assert 'name="answer-a"' not in page
+    assert 'name="answer-' not in page
     with pytest.raises(Refused, match="Billing asks: Which arm"):
         hand_to_billing(by=biller, encounter=asked, version=asked.version)
