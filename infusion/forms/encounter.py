@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from infusion.forms.fields import DateField, DrugField, TimeField, time_of
+from infusion.forms.fields import DateField, DrugField
 from infusion.forms.parts import (
     ACCESS_REASONS,
     DiscardForm,
@@ -23,15 +23,13 @@ from infusion.forms.parts import (
     VialForm,
 )
 from infusion.forms.rules import RulesForm
-from infusion.forms.structure import Entries, count_drugs, count_parts
+from infusion.forms.structure import Entries, count_drugs, count_parts, written_out
 from infusion.forms.times import Echo, Placed, Slot, place
 from infusion.services import facts
 from infusion.services.reference import Drug, Reference, in_force
 from infusion.services.words import plain
 from infusion.time_entry import date_in_words, plain_text
 from payers.policy import PayerPolicy
-
-RELATIVE_TIMES = ("n", "now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +210,7 @@ class EncounterEntry:
     drug_class: type[DrugEntry] = DrugEntry
 
     def __init__(self, entries: Entries, around: Surroundings) -> None:
+        entries, self.read_at = written_out(entries, around.now)
         self.entries, self.around = entries, around
         self.head = HeadForm(entries, around.payers.items())
         prepare(self.head, around, around.today)
@@ -281,13 +280,9 @@ class EncounterEntry:
         return pairs
 
     def _kept_text(self, part: Part, name: str) -> str:
-        """Words that mean another thing tomorrow are written out."""
-        text, found = part.text(name), part.value(name)
-        if isinstance(found, date):
-            return found.isoformat()
-        if plain_text(text).lower() in RELATIVE_TIMES and isinstance(part.fields[name], TimeField):
-            return found.clock if found else ""
-        return text
+        """A date is written in one way, however it was typed."""
+        found = part.value(name)
+        return found.isoformat() if isinstance(found, date) else part.text(name)
 
     def finding_field(self, administration: str, field: str) -> str:
         """The id of the element that mends a finding of the rules."""
@@ -382,9 +377,7 @@ class EncounterEntry:
 def prepare(form: Part, around: Surroundings, on: date) -> None:
     """Tells the fields of a form what they need to know of the day and the tables."""
     for field in form.fields.values():
-        if isinstance(field, TimeField):
-            field.now = time_of(around.now)
-        elif isinstance(field, DateField):
+        if isinstance(field, DateField):
             field.today = around.today
         elif isinstance(field, DrugField):
             field.reference, field.on = around.reference, on

@@ -6,7 +6,7 @@ No field is mandatory: what is missing is said by the rules, which know what han
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -47,13 +47,12 @@ class EntryField(forms.CharField):
 
 
 class TimeField(EntryField):
-    """A clock time. `now` is what the word "now" stands for."""
+    """A clock time. The word "now" is no time here: `written_out` has put one in its place."""
 
     inputmode = "numeric"
-    now: TimeOfDay | None = None
 
     def read(self, text: str) -> TimeOfDay | EntryProblem | None:
-        found = read_time(text, self.now)
+        found = read_time(text)
         return self.named(found) if isinstance(found, EntryProblem) else found
 
 
@@ -135,8 +134,3 @@ class SelectField(forms.ChoiceField):
             error_messages={"invalid_choice": f"{label}: choose one of the list."},
             **kwargs,
         )
-
-
-def time_of(moment: datetime) -> TimeOfDay:
-    """The clock time of a moment, certain about its half of the day."""
-    return TimeOfDay(moment.hour, moment.minute, half_day_said=True)

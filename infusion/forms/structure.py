@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 
-from infusion.time_entry import read_time
+from infusion.time_entry import EntryProblem, TimeOfDay, read_date, read_time
 
 ACT = "act"
 SHOWN_ERRORS = "shown"
@@ -35,6 +36,7 @@ _GIVEN = re.compile(r"(?P<how>given|hung)-d(?P<drug>[0-9]{1,2})")
 _REMOVE = re.compile(r"remove-d(?P<drug>[0-9]{1,2})(?:-(?P<part>[pvw])(?P<number>[0-9]{1,2}))?")
 _SET = re.compile(r"set:(?P<pairs>[a-z0-9_-]{1,60}=[0-9a-z:]{0,8}(?:,[a-z0-9_-]{1,60}=[0-9a-z:]{0,8})?)")
 _SETTABLE = re.compile(r"(?:d[0-9]{1,2}-(?:p[0-9]{1,2}-)?(?:start|stop)|visit_start|visit_stop)(?P<what>-day|-turn)?")
+LONG_AGO = date(2001, 1, 1)
 _CHOICES = {"-day": ("", "next"), "-turn": ("", "first", "second")}
 
 Entries = dict[str, str]
@@ -66,6 +68,29 @@ def known_entries(pairs: Iterable[tuple[str, str]]) -> Entries:
             raise TooMuch(f"One drug takes {MOST_PARTS[shape['part']]} {word} entries. Join some of them.")
         entries[name] = value[:LONGEST_VALUE]
     return entries
+
+
+def written_out(entries: Entries, now: datetime) -> tuple[Entries, dict[str, str]]:
+    """The entries with the time or date in place of a word that means another one later, and when each was first read.
+
+    While someone types, the word stays in its field. The answer then carries when it was read, in ``…-now``, and what
+    is sent next is read as of then.
+    """
+    written, read_at = {**entries}, {}
+    for name, text in entries.items():
+        said = entries.get(f"{name}-now", "")
+        if name == "date":
+            day = read_date(said, now.date())
+            today = day if isinstance(day, date) and day <= now.date() else now.date()
+            found = read_date(text, today)
+            if isinstance(found, date) and found != read_date(text, LONG_AGO):
+                written[name], read_at[name] = found.isoformat(), today.isoformat()
+        elif (shape := _SETTABLE.fullmatch(name)) and not shape["what"]:
+            clock = read_time(said)
+            at = clock if isinstance(clock, TimeOfDay) else TimeOfDay(now.hour, now.minute)
+            if isinstance(read_time(text), EntryProblem) and read_time(text, at) == at:
+                written[name] = read_at[name] = at.clock
+    return written, read_at
 
 
 def count_drugs(entries: Mapping[str, str]) -> int:

@@ -58,7 +58,8 @@ def task_note(context: dict[str, Any], name: str) -> dict[str, Any]:
 @register.inclusion_tag("infusion/encounter/_notes.html", takes_context=True)
 def entry_notes(context: dict[str, Any]) -> dict[str, Any]:
     """The notes of all fields, to be put in place beside what is being typed."""
-    notes = [note_of(context, name) for name in context["entry"].names]
+    read_at = getattr(context["entry"], "read_at", {})
+    notes = [{**note_of(context, name), "read_at": read_at.get(name, "")} for name in context["entry"].names]
     return {"notes": notes, **way_back(context)}
 
 

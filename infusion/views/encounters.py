@@ -100,6 +100,7 @@ class Sheet:
         self.payer = self.payers.get(self.entries.get("payer", ""))
         self.policy = policy_for(self.payer) if self.payer else national_baseline()
         self.entry = read_entries(self.entries, self.clinic, self.payers, self.policy)
+        self.entries = self.entry.entries
         self.known = facts_of(self.stored) if self.stored else None
         self.late |= entered_late(self.entry.encounter(), self.known, timezone.now())
 

@@ -34,7 +34,10 @@
   // pressed on may be drawn anew by the answer.
   let unsent = false;
   document.addEventListener("input", (event) => {
-    if (event.target.closest("#encounter-form")) unsent = true;
+    if (!event.target.closest("#encounter-form")) return;
+    unsent = true;
+    // The word "now", typed anew, means the time at which it is.
+    document.getElementById(`${event.target.id}-note`)?.querySelector("[name$=-now]")?.remove();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Tab" && unsent && event.target.closest("#encounter-form")) form().dispatchEvent(new Event("left"));

@@ -77,6 +77,25 @@ def test_what_is_typed_is_kept_offered_and_taken_up(signed_in: Any, nurse: User,
     assert not WorkingCopy.objects.exists()
 
 
+def test_now_stays_the_time_at_which_it_was_typed(signed_in: Any, nurse: User, medicare: Payer, clock: Any) -> None:
+    page = signed_in(nurse)
+    page.goto("/encounters/new/")
+    enter_sarah(page)
+    stop, note = field(drug(page), "Stop"), page.locator("#d1-stop-note")
+    stop.fill("n")
+    expect(note).to_contain_text("12:0")
+    clock.shift(120)
+    field(drug(page), "Administered (mg)").fill("599")
+    expect(page.locator("#d1-balance")).to_contain_text("599 mg given")
+    expect(note).to_contain_text("12:00")
+    stop.fill("n")
+    expect(note).to_contain_text("12:02")
+    clock.shift(120)
+    button(page, "Save draft").click()
+    expect(page.get_by_text("Saved as a draft.")).to_be_visible()
+    expect(stop).to_have_value("1202")
+
+
 def test_leaving_at_once_keeps_it_too(signed_in: Any, nurse: User, medicare: Payer) -> None:
     page = signed_in(nurse)
     page.goto("/encounters/new/")
