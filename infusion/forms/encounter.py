@@ -7,7 +7,7 @@ not read and what it has to ask, and the rules say the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ from infusion.forms.times import Echo, Placed, Slot, place
 from infusion.services import facts
 from infusion.services.reference import Drug, Reference, in_force
 from infusion.services.words import plain
-from infusion.time_entry import date_in_words, plain_text
+from infusion.time_entry import date_in_words, plain_text, read_date
 from payers.policy import PayerPolicy
 
 
@@ -324,6 +324,10 @@ class EncounterEntry:
         self._unread(self.rules)
         if self.date_of_service:
             self.echoes["date"] = Echo(date_in_words(self.date_of_service))
+        counted_from = read_date(self.entries.get("date-day", ""), self.around.today)
+        if isinstance(counted_from, date):
+            kept = (("date-day", counted_from.isoformat()),)
+            self.echoes["date"] = replace(self.echoes.get("date", Echo()), kept=kept)
         codes = self.head.value("diagnosis") or ()
         rows = [in_force(self.around.reference.diagnoses.get(code, ()), on) for code in codes]
         self.echoes["diagnosis"] = Echo("; ".join(row.label for row in rows if row))

@@ -40,6 +40,7 @@ class Writer:
         self.put(name, f"{local:%H%M}")
         if local.date() > base:
             self.put(f"{name}-day", "next")
+            self.put("date-day", self.day.isoformat())
         if local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset():
             self.put(f"{name}-turn", "second" if local.fold else "first")
         return local.date()

@@ -1,13 +1,14 @@
 """From a clock time to a moment: which day it is on, and which of two when the clocks go back.
 
 A time that is not after the one it should follow is never moved in silence. The form asks, offers answers as buttons,
-and carries the answer in fields of its own: ``…-day`` (``next``) and ``…-turn`` (``first``, ``second``).
+and carries the answer in fields of its own: ``…-day`` (``next``) and ``…-turn`` (``first``, ``second``). The date
+which that day follows stands in ``date-day``: where the date of service becomes that day itself, the time stays put.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -88,8 +89,10 @@ def place(
     moved = False
     soft: tuple[Answer, ...] = ()
     at_once = or_at and after is not None and at.minutes == after.at.minutes and not slot.chosen("day")
-    if slot.chosen("day") == "next" and not (after and insist):
-        on, moved = on + timedelta(days=1), True  # said of a start, which nothing else places
+    if slot.chosen("day") == "next" and not (after and insist):  # said of a start, which nothing else places
+        if slot.entries.get("date-day") == (on - timedelta(days=1)).isoformat():
+            return _kept_next(slot, _on_the_day(slot, at, on, zone, moved=False, soft=(), dated=dated))
+        on, moved = on + timedelta(days=1), True
     elif after and not at_once and _is_before(at, on, after, zone):
         if slot.chosen("day") == "next":
             on, moved = on + timedelta(days=1), True
@@ -101,6 +104,12 @@ def place(
             afternoon = after.at.hour >= 12 and at.hour < 8
             soft = answers[:1] if afternoon and len(answers) > 1 else ()
     return _on_the_day(slot, at, on, zone, moved=moved, soft=soft, dated=dated)
+
+
+def _kept_next(slot: Slot, outcome: Outcome) -> Outcome:
+    """What was said of another date of service is still said, should that date come back."""
+    kept = ((f"{slot.name}-day", "next"), *outcome.echo.kept)
+    return replace(outcome, echo=replace(outcome.echo, kept=kept))
 
 
 def _is_before(at: TimeOfDay, on: date, after: Placed, zone: ZoneInfo) -> bool:

@@ -16,7 +16,7 @@ from infusion.forms.encounter import Surroundings
 from infusion.forms.record import RecordEntry
 from infusion.forms.stored import entries_of, normal
 from infusion.models import Encounter, Patient, Question
-from infusion.selectors import facts_of
+from infusion.selectors import facts_of, review_of
 from infusion.services import facts
 from infusion.services.calculate import shipped_reference
 from infusion.services.clock import ClockChange
@@ -474,6 +474,44 @@ def test_what_has_no_field_survives_a_save(at_the_chair, nurse, clinic, sarah):
     assert after.place_of_service == "11"
     at_the_chair.post(address(draft), {**form, "version": "2", "d1-drug": "Rituximab", "act": "save"})
     assert {vial.ndc for vial in Encounter.objects.get().administrations.get().vials.all()} == {""}
+
+
+def tapped_after_midnight(nurse, clinic, sarah) -> Encounter:
+    """An order begun at 23:00 and tapped after midnight: 15 minutes and 20 seconds."""
+    zone = ZoneInfo("America/New_York")
+    start, stop = (datetime(2026, 3, 11, 0, *at, tzinfo=zone) for at in ((0, 50), (16, 10)))
+    (given,) = sarah.facts.administrations
+    tapped = replace(sarah.facts, administrations=(replace(given, start=start, stop=stop, pauses=()),))
+    return save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=replace(sarah, facts=tapped))
+
+
+def test_a_corrected_date_leaves_the_times_of_the_next_day_where_they_are(at_the_chair, nurse, clinic, sarah):
+    drafted = tapped_after_midnight(nurse, clinic, sarah)
+    before = facts_of(drafted).administrations[0]
+    opened = fields(at_the_chair.get(address(drafted)))
+    assert (opened["date"], opened["d1-start-day"]) == ("2026-03-10", "next")
+    # Whatever a half-typed date means on the way, the day that was meant at first is not forgotten.
+    for typed in ("2026-03-1", "3/11"):
+        live = at_the_chair.post(address(drafted), {**opened, "date": typed}, headers=LIVE)
+        assert 'name="d1-start-day" value="next"' in live.content.decode()
+        assert hidden(live, "date-day") == "2026-03-10"
+    assert live.context["entry"].echoes["d1-start"].text == "00:00 (midnight)"
+    drawn = fields(at_the_chair.post(address(drafted), {**opened, "date": "2026-03-11", "act": "add-pause-d1"}))
+    assert at_the_chair.post(address(drafted), {**drawn, "act": "save"}).status_code == 302
+    after = facts_of(Encounter.objects.get())
+    assert after.date_of_service == date(2026, 3, 11)
+    assert (after.administrations[0].start, after.administrations[0].stop) == (before.start, before.stop)
+    codes = {finding.code for finding in review_of(Encounter.objects.get()).statement.findings}
+    assert "date_of_service.differs" not in codes
+
+
+def test_a_date_that_is_typed_back_puts_the_next_day_back(at_the_chair, nurse, clinic, sarah):
+    drafted = tapped_after_midnight(nurse, clinic, sarah)
+    form = fields(at_the_chair.get(address(drafted)))
+    for typed in ("2026-03-11", "2026-03-10"):
+        form = fields(at_the_chair.post(address(drafted), {**form, "date": typed, "act": "check"}))
+    at_the_chair.post(address(drafted), {**form, "act": "save"})
+    assert normal(facts_of(Encounter.objects.get())) == normal(facts_of(drafted))
 
 
 def test_what_the_form_cannot_say_is_not_replaced_in_silence(at_the_chair, nurse, clinic, sarah, stored):
