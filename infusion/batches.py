@@ -9,12 +9,14 @@ approved and sent, and nothing in it is calculated again.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Count, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from infusion.approved import Approved, approved_content
@@ -38,6 +40,7 @@ from infusion.exchange.claim import (
     parse_claim,
 )
 from infusion.exchange.formats import FORMATS, Format
+from infusion.logs import new_reference
 from infusion.models import Approval, Batch, BatchClaim, BatchFile, Clinic, Coverage, Encounter, Fee, Patient, Provider
 from infusion.money import charges_for_many
 from infusion.reference_now import current_reference
@@ -52,11 +55,16 @@ from payers.models import Payer
 from payers.policy import PARAMETERS
 from payers.selectors import day_in_words, policy_for
 
+log = logging.getLogger(__name__)
 State = Encounter.State
 Frequency = BatchClaim.Frequency
 HOSPITAL = "hospital_outpatient"
 MOST_POINTERS, MOST_DIAGNOSES = 4, 12
 NOT_NUMBERED = "new"
+FAULT = (
+    "The program failed at its claim. Give the number {reference} to whoever runs it, who finds the rest in the log."
+)
+NO_DATABASE = (InterfaceError, OperationalError)
 # What a claim that a site sends itself cannot do without, whatever was set aside: `missing` says it.
 ASKED_ANYWAY = ("claim.diagnosis_missing", "claim.coverage_missing")
 
@@ -94,14 +102,18 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What stands of one encounter, in the order in which it leaves: all of it or nothing, so that no void is lost."""
+    """What stands of one encounter, in the order in which it leaves: all of it or nothing, so that no void is lost.
+
+    `fault` says that the program failed at it, which keeps nothing else back.
+    """
 
     encounter: Encounter
     candidates: tuple[Candidate, ...]
+    fault: str = ""
 
     @property
     def ready(self) -> bool:
-        return all(each.ready for each in self.candidates)
+        return not self.fault and all(each.ready for each in self.candidates)
 
 
 def total_of(claim: Claim) -> Decimal:
@@ -141,8 +153,28 @@ def with_claims(encounters: QuerySet[Encounter]) -> QuerySet[Encounter]:
 
 
 def standing_of(clinic: Clinic, encounters: QuerySet[Encounter]) -> list[Standing]:
-    """What stands of these encounters, which are among the waiting ones."""
+    """What stands of these encounters, which are among the waiting ones; where one of them fails, each on its own."""
     rows = list(with_claims(encounters))
+    try:
+        with transaction.atomic():
+            return _standing_of(clinic, rows)
+    except NO_DATABASE:
+        raise
+    except Exception as problem:
+        if len(rows) == 1:
+            return [Standing(rows[0], (), failed_at(rows[0], problem))]
+    return [each for row in rows for each in standing_of(clinic, encounters_of(clinic).filter(pk=row.pk))]
+
+
+def failed_at(encounter: Encounter, problem: Exception) -> str:
+    """Log what the program failed at, and say under which number."""
+    reference = new_reference()
+    told = {"reference": reference}
+    log.error("no claim could be made of encounter %s", encounter.public_id, exc_info=problem, extra=told)
+    return FAULT.format(reference=reference)
+
+
+def _standing_of(clinic: Clinic, rows: Sequence[Encounter]) -> list[Standing]:
     contents = {row.pk: approved_content(newest_approval(row)) for row in rows if row.state == State.APPROVED}
     days = {day_of(row, contents[row.pk].statement) for row in rows if row.pk in contents}
     charges = charges_for_many(clinic, days)
@@ -201,7 +233,7 @@ def candidates_of(
     held = next((each.reason for each in encounter.holds.all() if each.released_at is None), "")
     leaves = content is not None and (last is None or bool(content.statement.lines))
     if last is not None and (content is None or not takes_a_replacement(last, encounter, content.statement)):
-        taken_back = void_of(last)
+        taken_back = void_of(last, encounter, sender)
         yield candidate(encounter, Frequency.VOID, last.approval, last.payer, last, taken_back, (), held, sender)
         last = None
     if content is None or not leaves:
@@ -243,12 +275,13 @@ def lacking(encounter: Encounter, claim: Claim, sender: Sender) -> Iterable[Miss
     if not encounter.clinic.sends_claims:
         yield from (Missing(item=item, where="encounter") for item in unsound(claim))
         return
-    covered = claim.frequency == Frequency.VOID or coverage_on(encounter, claim.date_of_service) is not None
+    on, payer = claim.date_of_service, encounter.payer
+    covered = claim.frequency == Frequency.VOID or coverage_on(encounter.patient, payer, on) is not None
     for each in missing(claim, sender):
         if each.where == "batch":
             yield Missing(item=without_reference(claim), where="batch")
         elif each.where == "coverage" and not covered:
-            day = day_in_words(claim.date_of_service)
+            day = day_in_words(on)
             item = f"No coverage with {claim.insurer.name} is recorded for {day}. Add it to the patient."
             yield Missing(item=item, where="coverage")
         else:
@@ -276,13 +309,44 @@ def without_reference(claim: Claim) -> str:
 # The claim ------------------------------------------------------------------------------------------------------------
 
 
-def void_of(sent: BatchClaim) -> Claim:
+def void_of(sent: BatchClaim, encounter: Encounter, sender: Sender) -> Claim:
     """What takes a claim back: its own content, with its lines as credits."""
     claim = content_of(sent)
-    return replace(
+    void = replace(
         claim, number=NOT_NUMBERED, frequency="8", original_number=sent.number,
         original_reference=reference_of(sent), charges=(), credits=claim.charges,
     )  # fmt: skip
+    return completed(void, sent.payer, encounter, sender) if encounter.clinic.sends_claims else void
+
+
+def completed(void: Claim, payer: Payer, encounter: Encounter, sender: Sender) -> Claim:
+    """The same with what the claim did not have to name when a billing system sent it, as it is known now.
+
+    Nobody can enter it in what has left, so the money would never be given back.
+    """
+    lacks = {each.where for each in missing(void, sender)}
+    patient, on = encounter.patient, void.date_of_service
+    if patient.reference != void.patient_reference:
+        patient = Patient.objects.get(clinic=encounter.clinic, reference=void.patient_reference)
+    if "patient" in lacks:
+        void = replace(void, patient=person_of(patient))
+    if "coverage" in lacks:
+        void = replace(void, membership=membership_of(patient, payer, on))
+    if "payer" in lacks:
+        void = replace(void, insurer=insurer_of(payer))
+    if "clinic" in lacks:
+        void = replace(void, provider=party_of(encounter.clinic))
+    if "provider" in lacks:
+        void = replace(void, attending=practitioner_of(encounter.attending))
+    if "charges" in lacks:
+        fees = charges_for_many(encounter.clinic, {on})[on]
+        void = replace(void, credits=tuple(charged(line, fees) for line in void.credits))
+    return void
+
+
+def charged(line: ClaimLine, fees: Mapping[str, Fee]) -> ClaimLine:
+    fee = fees.get(line.code)
+    return line if line.charge is not None or fee is None else replace(line, charge=amount_of(fee.rate, line.units))
 
 
 def claim_of(
@@ -304,7 +368,7 @@ def claim_of(
         encounter_id=str(encounter.public_id),
         patient_reference=patient.reference,
         patient=person_of(patient),
-        membership=membership_of(encounter, on),
+        membership=membership_of(patient, encounter.payer, on),
         insurer=insurer_of(encounter.payer),
         provider=party_of(encounter.clinic),
         attending=practitioner_of(encounter.attending),
@@ -349,9 +413,9 @@ def address_of(row: Any) -> Address:
     return Address(address=row.address, city=row.city, state_code=row.state_code, postal_code=row.postal_code)
 
 
-def coverage_on(encounter: Encounter, on: date) -> Coverage | None:
-    """The patient's membership with the encounter's payer on a day. There are never two."""
-    mine = (each for each in encounter.patient.coverages.all() if each.payer_id == encounter.payer_id)
+def coverage_on(patient: Patient, payer: Payer, on: date) -> Coverage | None:
+    """The patient's membership with a payer on a day. There are never two."""
+    mine = (each for each in patient.coverages.all() if each.payer_id == payer.pk)
     return next((each for each in mine if holds_on(each, on)), None)
 
 
@@ -359,14 +423,14 @@ def holds_on(row: Any, on: date) -> bool:
     return bool(row.effective_from <= on and (row.effective_until is None or on <= row.effective_until))
 
 
-def membership_of(encounter: Encounter, on: date) -> Membership:
-    row = coverage_on(encounter, on)
+def membership_of(patient: Patient, payer: Payer, on: date) -> Membership:
+    row = coverage_on(patient, payer, on)
     if row is None:
-        return Membership(member_id="", subscriber=person_of(encounter.patient))
+        return Membership(member_id="", subscriber=person_of(patient))
     own = row.relationship == SELF
     return Membership(
         member_id=row.member_id, group_number=row.group_number, relationship=row.relationship,
-        subscriber=person_of(encounter.patient if own else row),
+        subscriber=person_of(patient if own else row),
     )  # fmt: skip
 
 

@@ -19,7 +19,17 @@ from django.utils import timezone
 
 from infusion import audit, jobs
 from infusion.actions.encounters import Refused
-from infusion.batches import Candidate, claims_of, formats_for, sender_of, standing_of, waiting
+from infusion.batches import (
+    NO_DATABASE,
+    Candidate,
+    Standing,
+    claims_of,
+    failed_at,
+    formats_for,
+    sender_of,
+    standing_of,
+    waiting,
+)
 from infusion.exchange import Unwritable
 from infusion.exchange.claim import Claim, ClaimLine, claim_document
 from infusion.models import (
@@ -108,6 +118,21 @@ def _lock(clinic: Clinic, encounters: Iterable[int]) -> None:
     )
 
 
+def _left(batch: Batch, there: int, ready: Iterable[Standing]) -> list[dict[str, Any]]:
+    """Write what stands of each encounter. One at which the program fails stays where it is, and the others leave."""
+    claims: list[dict[str, Any]] = []
+    for standing in ready:
+        try:
+            with transaction.atomic():
+                first = there + len(claims) + 1
+                claims += [_leave(batch, at, each) for at, each in enumerate(standing.candidates, start=first)]
+        except NO_DATABASE:
+            raise
+        except Exception as problem:
+            failed_at(standing.encounter, problem)
+    return claims
+
+
 def _leave(batch: Batch, position: int, candidate: Candidate) -> dict[str, Any]:
     """Write one claim and its lines, and answer with what the audit keeps of it."""
     claim: Claim = replace(candidate.claim, number=f"{batch.clinic_id}-{batch.number}-{position:04d}")
@@ -189,10 +214,10 @@ def portion(job: Job) -> int:
     part = list(rows.values_list("pk", flat=True)[:FILLED_AT_ONCE])
     _lock(clinic, part)
     standing = standing_of(clinic, waiting(clinic).filter(pk__in=part))
-    ready = [candidate for each in standing if each.ready for candidate in each.candidates]
+    ready = [each for each in standing if each.ready]
     there = batch.claims.count()
-    is_full = there + len(ready) > MOST_CLAIMS
-    claims = [] if is_full else [_leave(batch, position, each) for position, each in enumerate(ready, start=there + 1)]
+    is_full = there + sum(len(each.candidates) for each in ready) > MOST_CLAIMS
+    claims = [] if is_full else _left(batch, there, ready)
     if claims:  # filed under the job, so that the record of an encounter says once that it was put in a batch
         audit.record(
             "batch.fill", by=job.begun_by, subject="job", subject_id=job.public_id, clinic_id=clinic.pk, before=None,

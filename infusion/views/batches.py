@@ -167,6 +167,8 @@ def row_of(standing: Standing, request: HttpRequest, ticked: frozenset[str] | No
     reasons = dict.fromkeys(
         reason for each in standing.candidates for reason in reasons_of(each, ADMIN in roles_of(request.user))
     )
+    if standing.fault:
+        reasons[Reason(standing.fault, reverse("review", args=[encounter.public_id]), "Open the encounter")] = None
     return Row(
         encounter=encounter,
         claims=tuple((words_of(each), each.payer.name, codes_of(each.claim)) for each in standing.candidates),

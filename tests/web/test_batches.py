@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -665,6 +666,32 @@ def test_everything_that_is_ready_fills_a_batch(
     following = begin_batch(by=site.biller, clinic=site.clinic, client_id=uuid4())
     worked()
     assert [claim.encounter for claim in following.claims.all()] == [later]
+
+
+@pytest.mark.parametrize("where", ["infusion.batches.approved_content", "infusion.actions.batches.claim_document"])
+def test_an_encounter_at_which_the_program_fails_stays_and_the_others_leave(
+    site: Site, worked: Callable[[], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    where: str,
+) -> None:  # fmt: skip
+    first, broken, last = (site.approved(f"MRN-{number}") for number in range(3))
+    module, name = where.rsplit(".", 1)
+    real = getattr(import_module(module), name)
+
+    def fails(given: Any) -> Any:
+        if given.encounter_id in (broken.pk, str(broken.public_id)):
+            raise ValueError("a flaw")
+        return real(given)
+
+    monkeypatch.setattr(where, fails)
+    batch = begin_batch(by=site.biller, clinic=site.clinic, client_id=uuid4())
+    worked()
+    assert [claim.encounter for claim in batch.claims.order_by("number")] == [first, last]
+    assert list(waiting(site.clinic)) == [broken]
+    assert f"no claim could be made of encounter {broken.public_id}" in caplog.text
+    with pytest.raises(ValueError if "actions" in where else Refused):
+        site.batch(broken)
+    if "actions" not in where:
+        assert "The program failed at its claim." in client_of(site.biller).get(reverse("batches")).content.decode()
 
 
 def test_what_left_meanwhile_leaves_once(site: Site, worked: Callable[[], None]) -> None:

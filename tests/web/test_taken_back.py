@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from infusion.actions import NewFees, correct, load_fees, save_encounter, withdraw_fees
+from infusion.actions import NewFees, correct, load_fees, save_encounter, void, withdraw_fees
 from infusion.batches import Candidate, content_of, lacking, sender_of
-from infusion.models import Batch, Encounter
+from infusion.models import Batch, Clinic, Coverage, Encounter, Patient
 from infusion.services.facts import Administration
 from infusion.services.payment import Rate
-from tests.web.test_batches import Site, kinds, left, site
+from payers.models import Payer
+from tests.web.test_batches import COMPLETE, Site, kinds, left, site
 
 __all__ = ["site"]
 FACTS = ("setting", "administrations", "date_of_service")
@@ -79,8 +80,8 @@ def test_a_claim_of_another_patient_day_or_form_is_taken_back_as_it_was(
     site.approve_again(draft)
     second = site.batch(site.found(encounter))
     assert kinds(second) == [("8", "medicare"), ("1", "medicare")]
-    void, new = (content_of(each) for each in second.claims.order_by("pk"))
-    assert (void.patient_reference, void.date_of_service, void.form) == (
+    back, new = (content_of(each) for each in second.claims.order_by("pk"))
+    assert (back.patient_reference, back.date_of_service, back.form) == (
         was.patient_reference, was.date_of_service, was.form,
     )  # fmt: skip
     assert (new.patient_reference, new.date_of_service, new.form) != (
@@ -124,6 +125,50 @@ def test_whoever_approves_sees_another_patient_and_another_place(site: Site, cli
     assert [(each.label, each.was, each.now) for each in shown.record] == [
         ("Patient", "MRN-1001", "MRN-2002"), ("Place of service", "11", "12"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("correction", [None, another_patient])
+def test_what_left_before_the_clinic_sent_its_own_claims_is_taken_back_too(
+    site: Site, correction: Callable[[Site, Encounter], Encounter] | None
+) -> None:
+    """What the claim that left did not name is as it is known now, of the patient it was about."""
+    encounter = site.approved()
+    fees = site.clinic.fee_schedules.get().fees
+    dear = fees.get(code="J2350")
+    feeds(site, True, encounter)
+    fees.filter(code="J2350").update(code="J2351")
+    first = site.batch(encounter)
+    fees.filter(pk=dear.pk).update(code="J2350")
+    feeds(site, False, encounter)
+    if correction is None:
+        stored = site.found(encounter)
+        void(by=site.biller, encounter=stored, version=stored.version, reason="Never given.")
+    else:
+        site.approve_again(correction(site, encounter))
+        Patient.objects.filter(reference="MRN-2002").update(family_name="Okafor")
+    mine = [each for each in site.standing() if each.encounter.pk == encounter.pk]
+    assert [lack.item for each in mine for candidate in each.candidates for lack in candidate.missing] == [
+        f"The number that Medicare gave claim {first.claims.get().number} is not recorded. Enter it from the payer's "
+        "answer, on the batch of that claim."
+    ]
+    site.numbered(first)
+    second = site.batch(site.found(encounter))
+    taken_back = content_of(second.claims.order_by("pk")[0])
+    assert (taken_back.frequency, taken_back.patient.name.family, taken_back.membership.member_id) == (
+        "8", "Lindqvist", "1EG4TE5MK73",
+    )  # fmt: skip
+    assert sum(line.charge or 0 for line in taken_back.credits) == Decimal("37010.00")
+    assert "*37010***11:B:8*" in site.file(second, "837p").decode()
+
+
+def feeds(site: Site, system: bool, encounter: Encounter) -> None:
+    """Whether a billing system sends the clinic's claims, which knows all but the lines."""
+    Clinic.objects.update(sends_claims=not system, npi="" if system else COMPLETE["npi"])
+    Payer.objects.update(electronic_id="" if system else "13202")
+    Patient.objects.filter(pk=encounter.patient_id).update(family_name="" if system else "Lindqvist")
+    Encounter.objects.filter(pk=encounter.pk).update(attending=None if system else site.provider)
+    Coverage.objects.update(member_id="" if system else "1EG4TE5MK73")
+    site.clinic.refresh_from_db()
 
 
 # Nothing is left to bill ----------------------------------------------------------------------------------------------
