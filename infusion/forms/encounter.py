@@ -36,7 +36,8 @@ from payers.policy import PayerPolicy
 class Surroundings:
     """What has to be known to read the form: the tables, the clinic's clock, the payers and their policies.
 
-    `witnesses` are those who may have seen drug thrown away, where the clinic asks for one.
+    `witnesses` are those who may have seen drug thrown away, where the clinic asks for one; `witnesses_before` are on
+    record as having seen it, also when they no longer work there.
     """
 
     reference: Reference
@@ -44,6 +45,7 @@ class Surroundings:
     payers: dict[str, str]
     policy: PayerPolicy
     witnesses: tuple[tuple[str, str], ...] = ()
+    witnesses_before: tuple[tuple[str, str], ...] = ()
 
     @property
     def zone(self) -> ZoneInfo:

@@ -121,7 +121,7 @@ class RecordedDrug(DrugEntry):
         return RecordedVialForm(self.entries, prefix, sizes)
 
     def _discard_form(self, prefix: str) -> DiscardForm:
-        return RecordedDiscardForm(self.entries, prefix, self.around.witnesses)
+        return RecordedDiscardForm(self.entries, prefix, self.around.witnesses, self.around.witnesses_before)
 
     @property
     def code(self) -> str:
@@ -266,12 +266,22 @@ class RecordEntry(EncounterEntry):
         return sorted(first.values(), key=lambda issue: order.get(issue.field, len(order)))
 
     def _check_rows(self, drug: DrugEntry) -> None:
-        """A size that was chosen without a count would not be kept."""
+        """A size that was chosen without a count would not be kept, and neither would what is printed on the vials."""
         super()._check_rows(drug)
         first = drug.vials[0].form
         sizes = cast(Choices, cast(forms.ChoiceField, first.fields["size"]).choices)
         if len(sizes) > 1 and first.text("size") and not first.text("count"):
             self.issues.append(Issue(f"{drug.id}-v1-count", "Vials (count): enter how many of this size were opened."))
+        for row in drug.vials:
+            name = f"{drug.id}-v{row.number}"
+            if not isinstance(row.form, RecordedVialForm) or not row.form.marked:
+                continue
+            if not row.form.text("count"):
+                words = "Vials (count): enter how many with this NDC or lot were opened, or take what is printed out."
+                self.issues.append(Issue(f"{name}-count", words))
+            if not row.form.choice("size"):
+                words = "Vial size (mg): choose the size of the vials with this NDC or lot."
+                self.issues.append(Issue(f"{name}-size", words))
 
     def _read_patient(self) -> None:
         self._unread(self.patient_form)

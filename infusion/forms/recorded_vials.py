@@ -62,12 +62,16 @@ class RecordedVialForm(VialForm):
 
 
 class RecordedDiscardForm(DiscardForm):
-    """A discard, with a witness where the clinic asks for one."""
+    """A discard, with a witness where the clinic asks for one. Whoever is on record stays among the choices."""
 
-    def __init__(self, entries: Mapping[str, str], prefix: str, witnesses: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self, entries: Mapping[str, str], prefix: str, witnesses: Iterable[tuple[str, str]],
+        before: Iterable[tuple[str, str]] = (),
+    ) -> None:  # fmt: skip
         super().__init__(entries, prefix)
         people = list(witnesses)
         if people:
+            people += [each for each in before if each[0] == self.text("witness") and each not in people]
             described = {"aria-describedby": f"{prefix}-witness-note"}
             choices = [("", "Nobody yet"), *people]
             self.fields["witness"] = SelectField(label="Who saw it", choices=choices, attrs=described)
@@ -118,10 +122,10 @@ def _taken(entries: Entries, number: int, scan: Scan, reference: Reference, on: 
     size = size_of(scan.ndc, reference, on)
     print_on = {"ndc": scan.ndc, "lot": scan.lot, "expires": scan.expires.isoformat() if scan.expires else ""}
     rows = [f"{d}-v{n}" for n in range(1, count_parts(taken, number, "v") + 1)]
-    known = any(all(taken.get(f"{row}-{name}", "") == text for name, text in print_on.items()) for row in rows)
+    known = any(_says(taken, row, print_on) for row in rows)
     if known and any(print_on.values()):
         return taken, "This vial’s NDC, lot and expiry are on record already. Count it under Vials."
-    free = next((row for row in rows if _takes(taken, row, size)), "")
+    free = next((row for row in rows if _takes(taken, row, size, print_on)), "")
     if not free and len(rows) == MOST_PARTS["v"]:
         return entries, "One drug takes 4 rows of vials. Join some of them, then scan again."
     row = free or f"{d}-v{len(rows) + 1}"
@@ -130,10 +134,29 @@ def _taken(entries: Entries, number: int, scan: Scan, reference: Reference, on: 
     return taken, _said(scan, new_row=not free)
 
 
-def _takes(entries: Entries, row: str, size: str) -> bool:
-    """Whether a row has nothing on record of its print and no other size."""
-    blank = not any(entries.get(f"{row}-{name}") for name in ON_THE_VIAL)
-    return blank and entries.get(f"{row}-size", "") in ("", size or entries.get(f"{row}-size", ""))
+def _says(entries: Entries, row: str, print_on: Mapping[str, str]) -> bool:
+    """Whether a row says what is printed on a vial, however it was typed."""
+    return all(_plain_print(name, entries.get(f"{row}-{name}", "")) == text for name, text in print_on.items())
+
+
+def _takes(entries: Entries, row: str, size: str, print_on: Mapping[str, str]) -> bool:
+    """Whether a row says nothing else of its print than a vial, and has no other size."""
+    said = {name: text for name, text in print_on.items() if entries.get(f"{row}-{name}", "").strip()}
+    return _says(entries, row, said) and entries.get(f"{row}-size", "") in ("", size or entries.get(f"{row}-size", ""))
+
+
+def _plain_print(name: str, typed: str) -> str:
+    """What was typed of a vial's print, as a scan would say it."""
+    text = " ".join(plain_text(typed).split())
+    if name == "expires":
+        day = ExpiryField(label="Expires").read(text)
+        return day.isoformat() if isinstance(day, date) else text
+    if name == "ndc":
+        try:
+            return eleven_digits(text)
+        except ValueError:
+            return text
+    return text
 
 
 def _said(scan: Scan, *, new_row: bool) -> str:

@@ -144,14 +144,43 @@ def _add_part(entries: Entries, drug: int, part: str, amount: str, reason: str) 
 
 
 def _take_vials(entries: Entries, drug: int, rows: str) -> Acted:
-    """The proposed vials in place of what was typed of them."""
+    """The proposed sizes and counts. What is printed on a vial stays with its size, or in a row of its own."""
     if drug > count_drugs(entries):
         return Acted(entries)
     kept = {name: value for name, value in entries.items() if not name.startswith(f"d{drug}-v")}
-    for number, row in enumerate(rows.strip(",").split(","), 1):
-        count, _, size = row.partition("x")
-        kept[f"d{drug}-v{number}-size"], kept[f"d{drug}-v{number}-count"] = size, count
+    proposed = [(size, count) for count, _, size in (row.partition("x") for row in rows.strip(",").split(","))]
+    marked = _marked_vials(entries, drug)
+    taken = [(size, count, _print_of(marked, size, alone=len(proposed) == 1)) for size, count in proposed]
+    taken += [(row.pop("size", ""), "", row) for row in marked]
+    if len(taken) > MOST_PARTS["v"]:
+        return Acted(entries)
+    for number, (size, count, printed) in enumerate(taken, 1):
+        row = {"size": size, "count": count, **printed}
+        kept |= {f"d{drug}-v{number}-{field}": text for field, text in row.items()}
     return Acted(kept, f"d{drug}-v1-count")
+
+
+def _marked_vials(entries: Entries, drug: int) -> list[Entries]:
+    """The rows of vials on which something besides a size and a count stands."""
+    rows: list[Entries] = []
+    for number in range(1, count_parts(entries, drug, "v") + 1):
+        start = f"d{drug}-v{number}-"
+        row = {name.removeprefix(start): text for name, text in entries.items() if name.startswith(start) and text}
+        row.pop("count", None)
+        if set(row) - {"size"}:
+            rows.append(row)
+    return rows
+
+
+def _print_of(marked: list[Entries], size: str, *, alone: bool) -> Entries:
+    """Takes the first row of a size out of those that are left. A row without a size is of the only one there is."""
+    sizes = (size, "") if alone else (size,)
+    found = next((row for row in marked if row.get("size", "") in sizes), None)
+    if found is None:
+        return {}
+    marked.remove(found)
+    found.pop("size", None)
+    return found
 
 
 def _given_as_ordered(entries: Entries, drug: int, *, hung: bool) -> Acted:

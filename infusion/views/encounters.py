@@ -32,7 +32,7 @@ from infusion.forms.stored import drug_text, entries_of
 from infusion.forms.structure import SHOWN_ERRORS, Entries, TooMuch, act, known_entries
 from infusion.forms.times import Echo
 from infusion.late import entered_late
-from infusion.models import Clinic, Encounter, User, WorkingCopy
+from infusion.models import Clinic, Discard, Encounter, User, WorkingCopy
 from infusion.readings import showing, tell_looked_up
 from infusion.reference_now import current_reference
 from infusion.repeats import is_same, said_by_itself
@@ -99,7 +99,7 @@ class Sheet:
         self.payers = {payer.slug: payer for payer in payers()}
         self.payer = self.payers.get(self.entries.get("payer", ""))
         self.policy = policy_for(self.payer) if self.payer else national_baseline()
-        self.entry = read_entries(self.entries, self.clinic, self.payers, self.policy)
+        self.entry = read_entries(self.entries, self.clinic, self.payers, self.policy, self.stored)
         self.entries = self.entry.entries
         self.known = facts_of(self.stored) if self.stored else None
         self.late |= entered_late(self.entry.encounter(), self.known, timezone.now())
@@ -186,9 +186,13 @@ class Sheet:
         return self.clinic.place_of_service if self.clinic.setting == self.entry.setting else ""
 
 
-def read_entries(entries: Entries, clinic: Clinic, known: dict[str, Payer], policy: PayerPolicy) -> RecordEntry:
+def read_entries(
+    entries: Entries, clinic: Clinic, known: dict[str, Payer], policy: PayerPolicy, stored: Encounter | None = None
+) -> RecordEntry:
     names = {"": "Choose the payer", **{slug: payer.name for slug, payer in known.items()}}
-    around = Surroundings(current_reference(), clinic_now(clinic), names, policy, witnesses_of(clinic))
+    around = Surroundings(
+        current_reference(), clinic_now(clinic), names, policy, witnesses_of(clinic), witnesses_before(clinic, stored)
+    )
     return RecordEntry(entries, around, partial(patient_named, clinic), asked_of(clinic))
 
 
@@ -197,6 +201,15 @@ def witnesses_of(clinic: Clinic) -> tuple[tuple[str, str], ...]:
     if not clinic.asks_witness:
         return ()
     return tuple((str(person.pk), person.signature) for person in colleagues(clinic))
+
+
+def witnesses_before(clinic: Clinic, stored: Encounter | None) -> tuple[tuple[str, str], ...]:
+    """Who is on record as having seen it, whether they work here now or not."""
+    if stored is None or not clinic.asks_witness:
+        return ()
+    seen = Discard.objects.filter(administration__encounter=stored, witness__isnull=False).select_related("witness")
+    people = {discard.witness.pk: discard.witness.signature for discard in seen if discard.witness}
+    return tuple((str(key), signature) for key, signature in people.items())
 
 
 def clinic_now(clinic: Clinic) -> datetime:
@@ -520,7 +533,7 @@ def form_context(sheet: Sheet, preview: Preview, issues: list[Issue] | None, *, 
 def conflict_context(sheet: Sheet) -> dict[str, object]:
     theirs = cast(Encounter, sheet.stored)
     write, zone = last_write(theirs), ZoneInfo(sheet.clinic.time_zone)
-    other = read_entries(stored_entries(theirs), sheet.clinic, sheet.payers, sheet.policy)
+    other = read_entries(stored_entries(theirs), sheet.clinic, sheet.payers, sheet.policy, theirs)
     return {
         "differences": [*answers_besides(sheet, theirs), *differences(sheet.entry, other)],
         "who": who_wrote(write, sheet.request.user),

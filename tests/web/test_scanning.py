@@ -165,6 +165,18 @@ def test_another_lot_gets_a_row_of_its_own_and_its_count_is_asked(at_the_chair):
     assert "own row" in note(second, "d1-scan")
 
 
+@pytest.mark.parametrize("expires", ["2026-11-30", "11/30/2026", "11/2026", ""])
+def test_a_vial_whose_print_was_typed_is_not_taken_for_another_lot(at_the_chair, expires):
+    typed = {"d1-v1-ndc": "50242-150-01", "d1-v1-lot": "H1234", "d1-v1-expires": expires}
+    response = at_the_chair.post(NEW, sent(**typed, d1__scan=PRODUCT + EXPIRY + LOT))
+    fields = form_of(response)
+    assert (fields["d1-v1-lot"], fields["d1-v1-expires"]) == ("H1234", expires or "2026-11-30")
+    assert "d1-v2-size" not in fields
+    assert "another lot" not in note(response, "d1-scan")
+    other = at_the_chair.post(NEW, sent(**{**typed, "d1-v1-ndc": "50242-051-21"}, d1__scan=PRODUCT + EXPIRY + LOT))
+    assert form_of(other)["d1-v2-lot"] == "H1234"
+
+
 def test_what_the_barcode_does_not_say_is_asked_for(at_the_chair):
     said = note(at_the_chair.post(NEW, sent(d1__scan=PRODUCT + LOT + EXPIRY)), "d1-scan")
     assert "The lot cannot be told apart" in said
@@ -216,6 +228,34 @@ def test_print_that_was_of_another_drug_is_left_out_and_said(at_the_chair, nurse
     at_the_chair.post(address, {**again, "d1-v1-ndc": "50242-0051-21", "act": "save"})
     [vial] = facts_of(Encounter.objects.get()).administrations[0].vials
     assert (vial.ndc, vial.lot) == ("50242-0051-21", "B7"), "typed anew, it is about what stands there now"
+
+
+PRINTED = {"ndc": "50242-150-01", "lot": "H1234", "expires": "2026-11-30"}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_print_without_a_count_is_asked_about_and_never_dropped(at_the_chair, name):
+    rows = {"d1-v1-count": "", f"d1-v1-{name}": PRINTED[name], f"d1-v2-{name}": PRINTED[name], "d1-v2-size": ""}
+    refused = at_the_chair.post(NEW, sent("save", **rows))
+    assert {"d1-v1-count", "d1-v2-count"} <= {issue.field for issue in refused.context["issues"]}
+    assert not Encounter.objects.exists()
+    two_sizes = {"d1-drug": "Rituximab", "d1-v1-size": "", "d1-v1-count": "2", f"d1-v1-{name}": PRINTED[name]}
+    refused = at_the_chair.post(NEW, sent("save", **two_sizes))
+    assert "d1-v1-size" in {issue.field for issue in refused.context["issues"]}
+    blank = {"d1-v1-count": "", "d1-v1-ndc": "", "d1-administered": ""}
+    assert at_the_chair.post(NEW, sent("save", **blank)).status_code == 302
+
+
+def test_the_proposed_vials_keep_what_was_scanned(at_the_chair):
+    blank = {"d1-v1-size": "300", "d1-v1-count": "", "d1-administered": ""}
+    scanned = form_of(at_the_chair.post(NEW, sent(**blank, d1__scan=PRODUCT + EXPIRY + LOT)))
+    taken = form_of(at_the_chair.post(NEW, {**scanned, "act": "vials-d1=2x300"}))
+    assert (taken["d1-v1-count"], taken["d1-v1-ndc"], taken["d1-v1-lot"]) == ("2", OCREVUS, "H1234")
+    assert "d1-v2-size" not in taken
+    second = {**scanned, "d1-v2-size": "300", "d1-v2-lot": "J9", "d1-v3-size": "100", "d1-v3-count": "1"}
+    both = form_of(at_the_chair.post(NEW, {**second, "act": "vials-d1=2x300"}))
+    assert [both[f"d1-v{n}-lot"] for n in (1, 2)] == ["H1234", "J9"]
+    assert (both["d1-v2-count"], "d1-v3-size" in both) == ("", False)
 
 
 # The rest of a vial -----------------------------------------------------------------------------------------------
@@ -334,6 +374,23 @@ def test_a_witness_is_kept_and_can_be_changed(at_the_chair, clinic, second):
     assert saved_witnesses() == ["nurse3"]
     at_the_chair.post(address, {**fields, "version": "2", "d1-w1-witness": "", "act": "save"})
     assert saved_witnesses() == [None]
+
+
+def test_a_witness_who_has_left_stays_on_record(at_the_chair, clinic, second, person):
+    clinic.asks_witness = True
+    clinic.save()
+    at_the_chair.post(NEW, sent("save", **DISCARDED, **{"d1-w1-witness": str(second.pk)}))
+    second.is_active = False
+    second.save()
+    address = f"/encounters/{Encounter.objects.get().public_id}/"
+    fields = Page(at_the_chair.get(address).content).form_to(address).fields
+    drawn = at_the_chair.post(address, {**fields, "act": "add-discard-d1"})
+    assert Page(drawn.content).form_to(address).fields["d1-w2-witness"] == ""
+    at_the_chair.post(address, {**fields, "act": "save"})
+    assert saved_witnesses() == ["nurse3"]
+    gone = person("nurse4", "nurse", clinic, is_active=False)
+    refused = at_the_chair.post(address, {**fields, "version": "2", "d1-w1-witness": str(gone.pk), "act": "save"})
+    assert [issue.field for issue in refused.context["issues"]] == ["d1-w1-witness"]
 
 
 def test_whoever_saw_a_discard_that_a_colleague_recorded_can_save_it_and_no_more(at_the_chair, clinic, second):
