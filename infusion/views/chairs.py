@@ -24,7 +24,7 @@ from infusion.premedication import premedication_for
 from infusion.readings import proof_of_telling
 from infusion.selectors import encounter_for
 from infusion.services import facts
-from infusion.time_entry import EntryProblem, TimeOfDay, date_in_words, occurrences, read_time
+from infusion.time_entry import EntryProblem, TimeOfDay, date_in_words, occurrences, plain_text, read_time
 from infusion.views.live import Live
 
 Kind = Tap.Kind
@@ -56,7 +56,8 @@ class LateEntry:
             self.problems["at"] = "Write the time at which it happened, for example 0915."
         elif isinstance(typed, EntryProblem):
             self.problems["at"] = typed.message
-        if not self.reason.strip():
+        reason = as_the_form_takes(self.reason)
+        if not reason:
             self.problems["reason"] = "Say why the time is entered late, so that the record shows it."
         if not isinstance(typed, TimeOfDay):
             return None
@@ -69,7 +70,16 @@ class LateEntry:
             self.problems["turn"] = f"{typed.clock} comes twice on this night. Choose which one it was."
         if self.problems:
             return None
-        return Late(moments[-1 if self.turn == "second" else 0], self.reason.strip()[:LONGEST_REASON])
+        return Late(moments[-1 if self.turn == "second" else 0], reason[:LONGEST_REASON].strip())
+
+
+def as_the_form_takes(typed: str) -> str:
+    """What was typed, as the form takes it: one plain space between words, and nothing that is not seen.
+
+    >>> as_the_form_takes(" pump\u00a0alarm\u200e ")
+    'pump alarm'
+    """
+    return "".join(each for each in " ".join(plain_text(typed).split()) if each.isprintable()).strip()
 
 
 def clinic_of(request: HttpRequest) -> Clinic:

@@ -564,6 +564,20 @@ def test_a_late_time_needs_its_reason_and_is_marked(client: Tablet, run: Any) ->
     assert (kept.happened_at, kept.entered_at) == (minutes(65), minutes(81))
 
 
+def test_a_late_reason_is_kept_as_the_form_takes_it(client: Tablet, run: Any) -> None:
+    encounter = run(3, "Sarah Whitfield", 0)
+    form = form_with(client, 30, encounter, "late")
+    asked = {**form.fields, "act": "late", "what": what("start", encounter), "at": "0905"}
+    for reason, status in (("\u200e\u00a0", 422), ("\u00a0pump\u00a0alarm\u200e", 302)):
+        assert post(client, 30, encounter, **{**asked, "reason": reason}).status_code == status
+    assert encounter.administrations.get().late_reason == "pump alarm"
+    address = reverse("encounter", args=[encounter.public_id])
+    opened = Page(get(client, 31, "encounter", encounter.public_id).content).form_to(address).fields
+    with client.at(31):
+        assert client.post(address, {**opened, "act": "save"}).status_code == 302
+    assert encounter.administrations.get().late_reason == "pump alarm"
+
+
 @pytest.mark.parametrize(
     ("at", "says"),
     [("", "Write the time"), ("2560", "past the end of the clock"), ("1130", "has not come yet"),
