@@ -33,6 +33,8 @@ PART = 500
 SAMPLES = 20
 # Telling that a rule or a drug is unverified is not what it does.
 NOT_AN_EFFECT = frozenset({"policy.unverified", "reference.unverified"})
+# What the check of a whole claim alone reads; no line and no warning of a line hangs on it.
+OF_WHOLE_CLAIMS = frozenset({"maximum_claim_charge", "split_claim_modifier"})
 LineKey = tuple[str, tuple[str, ...]]
 Pair = tuple[Statement, Statement]
 # Both answers to a record, where they differ.
@@ -128,6 +130,15 @@ class Question:
     def about(self) -> str:
         return f"encounters of {self.override.payer.name}"
 
+    @property
+    def not_counted(self) -> str:
+        """What the change does that is not looked at here."""
+        if self.override.parameter not in OF_WHOLE_CLAIMS:
+            return ""
+        return (
+            "This rule is about whole claims, which are not looked at here: lines alone are. It may keep claims back."
+        )
+
     def encounters(self) -> list[int]:
         """The rows looked at, oldest first."""
         return _rows(past_encounters(self).filter(payer=self.override.payer))
@@ -156,6 +167,10 @@ class DrugQuestion:
     @property
     def about(self) -> str:
         return f"encounters with {self.row.code}"
+
+    @property
+    def not_counted(self) -> str:
+        return ""
 
     def encounters(self) -> list[int]:
         """The rows looked at, oldest first."""

@@ -32,7 +32,15 @@ def policies(override: PolicyOverride, days: str) -> tuple[PayerPolicy, PayerPol
     [layer] = layers_of(override.payer, [override])
     kind = kind_of(override)
     if kind == Kind.PUBLISH:
-        others = [left for each in now.layers for left in _beside(each, layer, days)]
+        others = [
+            left
+            for each in now.layers
+            for left in (
+                _followed(each, layer, days)
+                if override.follows and _is(each, override.follows)
+                else _beside(each, layer, days)
+            )
+        ]
         added = layer if days == DATED else replace(layer, effective_from=None, effective_until=None)
         return now, PayerPolicy((*others, added))
     if kind == Kind.END and days == DATED:
@@ -44,6 +52,19 @@ def policies(override: PolicyOverride, days: str) -> tuple[PayerPolicy, PayerPol
 
 def _is(layer: Layer, override: PolicyOverride) -> bool:
     return layer.override_id == str(override.public_id)
+
+
+def _followed(layer: Layer, draft: Layer, days: str) -> list[Layer]:
+    """What is left of the rule that a draft is a new wording of: the days before a later one, of an earlier one none.
+
+    A wording that does not begin later replaces the rule, whatever days of its own either has.
+    """
+    assert draft.effective_from is not None  # noqa: S101  every override has a first day
+    assert layer.effective_from is not None  # noqa: S101
+    if days == HELD or draft.effective_from <= layer.effective_from:
+        return []
+    last_day = draft.effective_from - ONE_DAY
+    return [replace(layer, effective_until=min(layer.effective_until or last_day, last_day))]
 
 
 def _beside(layer: Layer, draft: Layer, days: str) -> list[Layer]:

@@ -20,6 +20,7 @@ from infusion.actions import save_encounter
 from infusion.impact import Forecast, Question, all_changes, forecast, forecast_part
 from infusion.models import Clinic, Encounter, User
 from infusion.selectors import encounters_of, with_record
+from payers import changes
 from payers.actions import Departure, draft_override, publish_override
 from payers.models import Payer, PolicyOverride
 from payers.proposals import Wanted, propose, publish_proposal
@@ -175,6 +176,27 @@ def test_a_dated_policy_is_the_one_that_publishing_makes(first, last, medicare, 
     ]
 
 
+@pytest.mark.parametrize(("first", "last"), [
+    (date(2026, 1, 1), date(2026, 1, 31)), (date(2026, 1, 1), None), (date(2026, 3, 1), date(2026, 3, 5)),
+    (date(2026, 4, 1), None), (date(2026, 4, 1), date(2026, 4, 30)),
+])  # fmt: skip
+@pytest.mark.parametrize("drug", ["", "J2350"])
+def test_another_wording_of_a_rule_does_what_was_foretold(first, last, drug, medicare, admin_user, admin2) -> None:
+    """One that does not begin later replaces the rule, also where its days lie before it or its drug is another."""
+    rule = publish_override(
+        by=None, payer=medicare, departure=departure(date(2026, 3, 1), value=60), status="unverified"
+    )
+    draft = draft_override(
+        by=admin_user, payer=medicare, departure=departure(first, effective_until=last, drug=drug), replaces=rule
+    )
+    _, foretold = policies(draft, DATED)
+    changes.publish(by=admin2, draft=draft, status="unverified")
+    real, days = policy_for(medicare), [date(2025, 12, 30) + timedelta(days=n) for n in range(150)]
+    assert [[foretold.on(day, "office").look_up(HOUR, each).value for each in ("", "J2350")] for day in days] == [
+        [real.on(day, "office").look_up(HOUR, each).value for each in ("", "J2350")] for day in days
+    ]
+
+
 # The pages ----------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +254,16 @@ def test_what_belongs_to_another_question_session_or_clinic_begins_anew(
     Encounter.objects.update(clinic=other_clinic)
     assert looked_at(elsewhere, two_at_once) == 2
     assert looked_at(elsewhere, following) == 2
+
+
+def test_a_rule_about_whole_claims_says_that_lines_alone_are_looked_at(medicare, admin_user, draft, admin) -> None:
+    about = draft_override(
+        by=admin_user, payer=medicare,
+        departure=departure(date(2026, 4, 1), parameter="maximum_claim_charge", value="30000"),
+    )  # fmt: skip
+    said = "This rule is about whole claims, which are not looked at here"
+    assert said in admin.get(reverse("impact", args=[about.public_id])).text
+    assert said not in admin.get(reverse("impact", args=[draft.public_id])).text
 
 
 def test_the_list_and_the_file_name_every_encounter(visited, medicare, clinic, draft, admin) -> None:
