@@ -31,6 +31,9 @@ from infusion.services.words import plain
 from infusion.time_entry import date_in_words, plain_text, read_date
 from payers.policy import PayerPolicy
 
+OF_A_DRUG = ("drug", "ordered", "administered", "scan")
+"""Fields that are out of sight where only fluid is given, as the rows of vials are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -146,6 +149,15 @@ class DrugEntry:
         names = ("order", "access", "access_reason", "acquired", "container", "primary")
         return any(self.form.choice(name) != self.form.default(name) for name in names)
 
+    def unasked(self, name: str) -> bool:
+        """Whether the route asks nothing of a field. What is taken by mouth is not billed, so any name will do."""
+        drug, _, field = name.partition("-")
+        if drug != self.id:
+            return False
+        if self.route == "oral":
+            return field == "drug"
+        return self.route == "hydration" and (field in OF_A_DRUG or field.startswith("v"))
+
     @property
     def code(self) -> str:
         found = self.form.value("drug")
@@ -227,6 +239,7 @@ class EncounterEntry:
         self._read_head(on)
         for drug in self.drugs:
             self._read_drug(drug, on)
+        self._leave_out_unasked()
 
     @property
     def setting(self) -> str:
@@ -308,6 +321,10 @@ class EncounterEntry:
     def _unread(self, part: Part) -> None:
         self.issues += [Issue(part.add_prefix(name), str(messages[0])) for name, messages in part.errors.items()]
 
+    def _leave_out_unasked(self) -> None:
+        """What a route does not ask for keeps nobody from going on."""
+        self.issues = [issue for issue in self.issues if not any(drug.unasked(issue.field) for drug in self.drugs)]
+
     def _place(
         self, part: Part, name: str, words: str, day: date | None, after: Placed | None, *,
         insist: bool = True, or_at: bool = False,
@@ -344,9 +361,6 @@ class EncounterEntry:
     def _read_drug(self, drug: DrugEntry, on: date) -> None:
         for part in drug.parts:
             self._unread(part)
-        if drug.route == "oral":
-            # Told and not billed whatever it is called, so any name will do; none gets into an address.
-            self.issues = [issue for issue in self.issues if issue.field != f"{drug.id}-drug"]
         form, day = drug.form, self.date_of_service
         first = next((each.start for each in self.drugs if each.start), None)
         drug.start = self._place(form, "start", "Start", day, first, insist=False)

@@ -192,11 +192,12 @@ class RecordEntry(EncounterEntry):
         self.reference: str = self.patient_form.value("patient_reference") or ""
         self.patient = patient_named(self.reference) if self.reference else None
         self._read_patient()
-        self._read_amounts()
         for drug in self.drugs:
             if isinstance(drug, RecordedDrug):
                 self._read_print(drug)
             self.echoes[f"{drug.id}-drug"] = Echo(drug_for_nurses(drug.drug, drug.form.text("drug")))
+        self._leave_out_unasked()
+        self._read_amounts()
 
     @property
     def parts(self) -> Iterator[Part]:

@@ -126,7 +126,7 @@ def _taken(entries: Entries, number: int, scan: Scan, reference: Reference, on: 
     if known and any(print_on.values()):
         return taken, "This vial’s NDC, lot and expiry are on record already. Count it under Vials."
     free = next((row for row in rows if _takes(taken, row, size, print_on)), "")
-    if not free and len(rows) == MOST_PARTS["v"]:
+    if not free and len(rows) >= MOST_PARTS["v"]:
         return entries, "One drug takes 4 rows of vials. Join some of them, then scan again."
     row = free or f"{d}-v{len(rows) + 1}"
     taken |= {f"{row}-{name}": text for name, text in print_on.items() if text}

@@ -43,7 +43,11 @@ Entries = dict[str, str]
 
 
 class TooMuch(ValueError):
-    """More parts than one calculation takes; the message is for the person."""
+    """More parts than one calculation takes; the message is for the person. `entries` are those that it takes."""
+
+    def __init__(self, message: str, entries: Entries) -> None:
+        super().__init__(message)
+        self.entries = entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +58,26 @@ class Acted:
     focus: str = ""
 
 
-def known_entries(pairs: Iterable[tuple[str, str]]) -> Entries:
-    """The pairs whose names the form knows the shape of; the last one of a name counts. Raises TooMuch."""
+def known_entries(pairs: Iterable[tuple[str, str]], stored: Mapping[str, str] | None = None) -> Entries:
+    """The pairs whose names the form knows the shape of; the last one of a name counts. Raises TooMuch.
+
+    As many parts as are `stored` are never too many.
+    """
     entries: Entries = {}
+    problem = ""
     for name, value in pairs:
         shape = _NAME.fullmatch(name)
         if not shape or name in (ACT, SHOWN_ERRORS):
             continue
-        if shape["drug"] and not 1 <= int(shape["drug"]) <= MOST_DRUGS:
-            raise TooMuch(f"One calculation takes {MOST_DRUGS} drugs. Split the others off.")
-        if shape["part"] and not 1 <= int(shape["number"]) <= MOST_PARTS[shape["part"]]:
-            word = PARTS[shape["part"]]
-            raise TooMuch(f"One drug takes {MOST_PARTS[shape['part']]} {word} entries. Join some of them.")
-        entries[name] = value[:LONGEST_VALUE]
+        drug, part, number = int(shape["drug"] or 1), shape["part"], int(shape["number"] or 1)
+        if not 1 <= drug <= max(MOST_DRUGS, count_drugs(stored or {})):
+            problem = problem or f"One calculation takes {MOST_DRUGS} drugs. Split the others off."
+        elif part and not 1 <= number <= max(MOST_PARTS[part], count_parts(stored or {}, drug, part)):
+            problem = problem or f"One drug takes {MOST_PARTS[part]} {PARTS[part]} entries. Join some of them."
+        else:
+            entries[name] = value[:LONGEST_VALUE]
+    if problem:
+        raise TooMuch(problem, entries)
     return entries
 
 

@@ -344,15 +344,12 @@ def typed_sheet(request: HttpRequest, stored: Encounter | None, action: str) -> 
     """The form as it was sent, after what a button does to it."""
     clinic = clinic_of(request)
     pairs = [(name, request.POST[name]) for name in request.POST if name not in OWN_NAMES]
-    refusal, focus = "", ""
-    try:
-        entries = without_rules(known_entries(pairs))
-    except TooMuch as problem:
-        entries, refusal = {}, str(problem)
+    entries, refusal = sent_entries(pairs, stored)
+    focus = ""
     one = TAKE_ONE.fullmatch(action)
     if one and stored is not None:
         entries = take_one(entries, stored_entries(stored), one[1])
-    else:
+    elif not refusal:
         acted = act(entries, action)
         entries, focus = acted.entries, acted.focus
     said: dict[str, str] = {}
@@ -372,6 +369,18 @@ def typed_sheet(request: HttpRequest, stored: Encounter | None, action: str) -> 
             drug.just_scanned = True
             sheet.entry.echoes[f"{drug.id}-scan"] = Echo(said[f"{drug.id}-scan"])
     return sheet
+
+
+def sent_entries(pairs: list[tuple[str, str]], stored: Encounter | None) -> tuple[Entries, str]:
+    """What was sent and the form takes, and why it does not take the rest. It takes as much as is stored."""
+    try:
+        return without_rules(known_entries(pairs)), ""
+    except TooMuch:
+        pass  # which only what is stored can tell
+    try:
+        return without_rules(known_entries(pairs, stored_entries(stored) if stored else None)), ""
+    except TooMuch as problem:
+        return without_rules(problem.entries), str(problem)
 
 
 def is_live(request: HttpRequest) -> bool:

@@ -198,6 +198,38 @@ def test_the_live_answer_saves_nothing_and_carries_no_field(at_the_chair):
     assert "Record MRN-1001" in fragment
 
 
+def test_what_a_route_does_not_ask_for_blocks_nothing(at_the_chair):
+    fluid = {"d2-route": "hydration", "d2-purpose": "ordered", "d2-start": "1140", "d2-stop": "1230"}
+    left = {"d2-drug": "saline", "d2-administered": "a bag", "d2-v1-count": "x", "d2-v1-lot": "B7"}
+    assert at_the_chair.post(NEW, sent(**fluid, **left)).status_code == 302
+    given = facts_of(Encounter.objects.get()).administrations[1]
+    assert (given.route, given.drug, given.administered, given.vials) == ("hydration", "", None, ())
+    asked = at_the_chair.post(NEW, sent(**{**fluid, **left, "d2-start": "soon"}))
+    assert [issue.field for issue in asked.context["issues"]] == ["d2-start"]
+
+
+def test_as_much_as_is_stored_is_read_again(at_the_chair, nurse, clinic, sarah):
+    (given,) = sarah.facts.administrations
+    pauses = tuple(
+        facts.Pause(start=datetime(2026, 3, 10, 9, 5 + 4 * n), stop=datetime(2026, 3, 10, 9, 7 + 4 * n))
+        for n in range(13)
+    )
+    recorded = replace(sarah, facts=replace(sarah.facts, administrations=(replace(given, pauses=pauses),)))
+    drafted = save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=recorded)
+    form = fields(at_the_chair.get(address(drafted)))
+    assert at_the_chair.post(address(drafted), {**form, "d1-stop": "1145", "act": "save"}).status_code == 302
+    (after,) = facts_of(Encounter.objects.get()).administrations
+    assert (len(after.pauses), Encounter.objects.get().version) == (13, 2)
+    form = fields(at_the_chair.get(address(drafted)))
+    fewer = fields(at_the_chair.post(address(drafted), {**form, "act": "remove-d1-p13"}))
+    assert ("d1-p12-start" in fewer, "d1-p13-start" in fewer) == (True, False)
+    refused = at_the_chair.post(address(drafted), {**form, "d1-p14-start": "1101", "d1-lot": "x", "act": "save"})
+    assert refused.context["refusal"] == "One drug takes 12 pause entries. Join some of them."
+    shown = fields(refused)
+    assert (shown["patient_reference"], shown["d1-p13-start"]) == ("MRN-1001", form["d1-p13-start"])
+    assert Encounter.objects.get().version == 2
+
+
 # Handing over --------------------------------------------------------------------------------------------------------
 
 
