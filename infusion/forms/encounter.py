@@ -368,7 +368,10 @@ class EncounterEntry:
         for pause in drug.pauses:
             words = f"Pause {pause.number}"
             begin = self._place(pause.form, "start", f"{words} start", day, drug.start, or_at=True)
-            end = self._place(pause.form, "stop", f"{words} stop", day, begin or drug.start)
+            # Stored with its seconds, it may end in the minute in which it began; typed, it may not.
+            at, within = pause.form.value("stop"), self.entries.get(pause.form.add_prefix("within"))
+            stored = at is not None and within == f"{at.as_time():%H%M}"
+            end = self._place(pause.form, "stop", f"{words} stop", day, begin or drug.start, or_at=stored)
             drug.pause_times.append((begin, end))
         self._check_rows(drug)
         self.echoes[f"{drug.id}-drug"] = Echo(drug_in_words(drug.drug, drug.form.text("drug")))

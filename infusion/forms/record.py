@@ -164,6 +164,10 @@ class RecordedDrug(DrugEntry):
 
     def kept(self) -> Iterator[tuple[str, str]]:
         """The hidden entries of this drug."""
+        for pause in self.pauses:
+            name = pause.form.add_prefix("within")
+            if self.entries.get(name):
+                yield name, self.entries[name]
         for row in self.vials:
             name = f"{self.id}-v{row.number}"
             if self.entries.get(f"{name}-container"):

@@ -55,6 +55,8 @@ class Writer:
             self.entries[f"{name}-start"] = ""
             begin = self.time(f"{name}-start", pause.start, start or self.day)
             self.time(f"{name}-stop", pause.stop, begin or start or self.day)
+            if pause.start and pause.stop and pause.stop.replace(second=0, microsecond=0) <= pause.start < pause.stop:
+                self.put(f"{name}-within", self.entries[f"{name}-stop"])
         for name in ("ordered", "administered"):
             amount = getattr(each, name)
             self.put(f"{d}-{name}", None if amount is None else plain(amount))

@@ -578,6 +578,57 @@ def test_a_late_reason_is_kept_as_the_form_takes_it(client: Tablet, run: Any) ->
     assert encounter.administrations.get().late_reason == "pump alarm"
 
 
+def seconds_tapped(encounter: Encounter, nurse: User, *taps: tuple[str, int]) -> None:
+    for kind, second in taps:
+        with time_machine.travel(NINE + timedelta(seconds=second, microseconds=123456), tick=False):
+            tap(by=nurse, encounter=encounter, position=0, kind=kind, tap_id=uuid4())
+
+
+def times_of(encounter: Encounter) -> list[Any]:
+    names = ("started_at", "started_entered_at", "stopped_at", "stopped_entered_at")
+    row = encounter.administrations.get()
+    return [*row.pauses.values_list(*names), *(getattr(row, name) for name in names)]
+
+
+@pytest.mark.parametrize(
+    "ends", [(("resume", 1245), ("stop", 5830)), (("stop", 1245),), (("resume", 1245), ("stop", 1250))]
+)
+def test_a_pause_within_one_minute_passes_the_form_with_its_seconds(
+    client: Tablet, run: Any, nurse: User, ends: Any
+) -> None:
+    encounter = run(3, "Sarah Whitfield", 0)
+    seconds_tapped(encounter, nurse, ("start", 5), ("pause", 1205), *ends)
+    before, address = times_of(encounter), reverse("encounter", args=[encounter.public_id])
+    page = get(client, 100, "encounter", encounter.public_id)
+    opened = Page(page.content).form_to(address).fields
+    outside = "has to end after it starts"
+    assert outside not in words_of(page.content.decode())
+    with client.at(100):
+        for added in ({"d1-administered": "600"}, {"d1-ordered": "600"}):
+            drawn = client.post(address, {**opened, **added, "act": "add-discard-d1"})
+            assert outside not in words_of(drawn.content.decode())
+            opened = {**Page(drawn.content).form_to(address).fields, "act": "remove-d1-w1"}
+            opened = Page(client.post(address, opened).content).form_to(address).fields
+        assert client.post(address, {**opened, "act": "save"}).status_code == 302
+    assert times_of(encounter) == before
+
+
+@pytest.mark.parametrize("typed", [("0930", "0930"), ("0921", "0921"), ("0920", "0919")])
+def test_a_pause_of_no_minute_that_is_typed_is_refused(
+    client: Tablet, run: Any, nurse: User, typed: tuple[str, str]
+) -> None:
+    encounter = run(3, "Sarah Whitfield", 0)
+    seconds_tapped(encounter, nurse, ("start", 5), ("pause", 1205), ("resume", 1245), ("stop", 5830))
+    address = reverse("encounter", args=[encounter.public_id])
+    opened = Page(get(client, 100, "encounter", encounter.public_id).content).form_to(address).fields
+    with client.at(100):
+        reply = client.post(address, {**opened, "d1-p1-start": typed[0], "d1-p1-stop": typed[1], "act": "save"})
+        assert reply.status_code == 200
+        assert "is not after Pause 1 start" in words_of(reply.content.decode())
+        another = {**opened, "d1-p2-start": "0920", "d1-p2-stop": "0920", "act": "save"}
+        assert "Pause 2 stop 09:20 is not after" in words_of(client.post(address, another).content.decode())
+
+
 @pytest.mark.parametrize(
     ("at", "says"),
     [("", "Write the time"), ("2560", "past the end of the clock"), ("1130", "has not come yet"),
