@@ -27,7 +27,6 @@ from infusion.actions.encounters import (
     save_encounter,
     told,
 )
-from infusion.forms.structure import MOST_PARTS
 from infusion.models import Administration, Chair, Clinic, Encounter, Order, Patient, Pause, Tap, User, Vial
 from infusion.models.encounter import Discard
 from infusion.services import facts
@@ -40,11 +39,6 @@ OTHER_DRUG = (
 )
 CHANGED_SINCE = "The time of this tap was changed in the record since. Correct it there instead."
 DISCARDS_STAND = "Discards are recorded already, so nothing was changed. Type what was given in the record."
-MOST_PAUSES = MOST_PARTS["p"]
-NO_MORE_PAUSES = (
-    f"{MOST_PAUSES} pauses are recorded, and the form takes no more of one drug. Write the next one on paper with both "
-    "times, then join it to another one in the form: until then its minutes count as running."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +251,9 @@ def _apply(row: Administration, kind: Kind, at: datetime, now: datetime) -> None
     if at <= row.started_at or (open_pause and open_pause.started_at and at <= open_pause.started_at):
         raise Refused("That time is not after what was recorded before it. Check the time.")
     if kind is Kind.PAUSE:
-        _begin_pause(row, open_pause, at, now)
+        if open_pause is not None:
+            raise Refused("This infusion is paused already.")
+        Pause.objects.create(administration=row, position=row.pauses.count(), started_at=at, started_entered_at=now)
     elif kind is Kind.RESUME:
         if open_pause is None:
             raise Refused("This infusion is running already.")
@@ -266,15 +262,6 @@ def _apply(row: Administration, kind: Kind, at: datetime, now: datetime) -> None
         if open_pause is not None:
             _end_pause(open_pause, at, now)
         row.stopped_at, row.stopped_entered_at = at, now
-
-
-def _begin_pause(row: Administration, open_pause: Pause | None, at: datetime, now: datetime) -> None:
-    if open_pause is not None:
-        raise Refused("This infusion is paused already.")
-    position = row.pauses.count()
-    if position >= MOST_PAUSES:
-        raise Refused(NO_MORE_PAUSES)
-    Pause.objects.create(administration=row, position=position, started_at=at, started_entered_at=now)
 
 
 def _end_pause(pause: Pause, at: datetime, now: datetime) -> None:

@@ -14,7 +14,6 @@ from django.db.models import QuerySet
 from django.urls import reverse
 
 from infusion.access import NURSE
-from infusion.actions.chair import MOST_PAUSES, NO_MORE_PAUSES
 from infusion.chair_board import (
     NOT_STARTED,
     PAUSED,
@@ -69,8 +68,6 @@ class Drug:
     facts: tuple[tuple[str, str], ...]
     presses: tuple[Press, ...]
     new_bag: Press | None
-    note: str = ""
-    """Why a button that could be expected is not there."""
 
     @property
     def position(self) -> int:
@@ -196,7 +193,7 @@ class Live:
         bag = Press("new_bag", "New bag", is_main=False, tap_id=uuid4()) if course.is_open and self.is_open else None
         return Drug(
             course, self._sign(course), f"{course.drug_and_dose}, {route_words(course.row.route)}{place}",
-            tuple(self._facts(course)), presses, bag, NO_MORE_PAUSES if self._is_full(course) else "",
+            tuple(self._facts(course)), presses, bag,
         )  # fmt: skip
 
     def _presses(self, course: Course) -> list[Press]:
@@ -206,15 +203,10 @@ class Live:
         if course.state == NOT_STARTED:
             return [press("start", "Start" if course.is_timed else GIVEN_NOW, is_main=True)]
         if course.state == RUNNING:
-            stop = press("stop", "Stop", is_main=True)
-            return [stop] if self._is_full(course) else [press("pause", "Pause", is_main=False), stop]
+            return [press("pause", "Pause", is_main=False), press("stop", "Stop", is_main=True)]
         if course.state == PAUSED:
             return [press("stop", "Stop", is_main=False), press("resume", "Resume", is_main=True)]
         return []
-
-    def _is_full(self, course: Course) -> bool:
-        """Whether what runs has as many pauses as the form takes."""
-        return self.is_open and course.state == RUNNING and len(course.row.pauses.all()) >= MOST_PAUSES
 
     def _sign(self, course: Course) -> Sign:
         if course.state == RUNNING:

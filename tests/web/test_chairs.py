@@ -22,10 +22,8 @@ from django.utils import timezone
 
 from infusion.actions import Ordered, Recorded, begin_order, place_order, save_encounter, tap
 from infusion.chair_board import being_treated
-from infusion.forms.stored import entries_of, to_the_second
-from infusion.forms.structure import known_entries
+from infusion.forms.stored import to_the_second
 from infusion.models import Chair, Clinic, Discard, Encounter, Order, Patient, User
-from infusion.reference_now import current_reference
 from infusion.selectors import facts_of, review_of
 from infusion.services import facts
 from payers.models import Payer
@@ -674,28 +672,6 @@ def test_the_repeated_hour_is_asked_about(client: Tablet, run: Any) -> None:
     }
     reply = post(client, later, encounter, **sent)
     assert "comes twice on this night" in reply.content.decode()
-
-
-def test_a_pause_more_than_the_form_reads_is_refused_with_what_to_do(client: Tablet, run: Any, nurse: User) -> None:
-    encounter = run(3, "Sarah Whitfield", 0, ("start", 0))
-    for n in range(11):
-        press(encounter, nurse, "pause", 5 + 4 * n)
-        press(encounter, nurse, "resume", 7 + 4 * n)
-    older = form_with(client, 50, encounter, "pause")
-    assert "pauses are recorded" not in live(client, 50, encounter)
-    press(encounter, nurse, "pause", 50)
-    press(encounter, nurse, "resume", 52)
-    page = live(client, 55, encounter)
-    assert buttons(page) == ["stop", "new_bag"]
-    assert f'value="{what("pause", encounter)}"' not in page, "nor among the late times"
-    assert words_of(page).count("12 pauses are recorded, and the form takes no more of one drug.") == 1
-    post(client, 55, encounter, **older.fields, act="pause")
-    assert words_of(live(client, 55, encounter)).count("12 pauses are recorded") == 2, "and as an answer to a press"
-    row = encounter.administrations.get()
-    known_entries(entries_of(facts_of(Encounter.objects.get()), current_reference()).items())
-    assert row.pauses.count() == 12
-    press(encounter, nurse, "stop", 97)
-    assert "12 pauses are recorded" not in live(client, 98, encounter)
 
 
 def confirmed(client: Tablet, encounter: Encounter, after: int) -> HttpResponse:
