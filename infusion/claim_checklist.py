@@ -199,7 +199,7 @@ GROUPS: dict[str, tuple[Item, ...]] = {
     "The claim": (
         Item("The place of service goes with the setting", RECORD, ("claim.place",),
              said=lambda case: case.context.place_of_service),
-        Item("A second visit of the day is set apart", CLAIM, ("claim.second_visit",),
+        Item("A second visit of the day is set apart", CLAIM, ("claim.second_visit", "claim.recorded_twice"),
              asked=lambda case: bool(case.context.others)),
         Item("At home, the day's rate is thought of", CLAIM, ("claim.home",),
              asked=lambda case: case.encounter.setting == "home"),

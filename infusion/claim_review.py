@@ -11,10 +11,11 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import islice
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from infusion.approved import approved_content
 from infusion.models import (
+    Administration,
     Authorization,
     Clinic,
     CodePair,
@@ -82,6 +83,28 @@ def _day(encounter: Encounter, statement: Statement) -> date:
     return statement.date_of_service or encounter.date_of_service
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One dose of a visit, to be held against those of the patient's other visits of the day."""
+
+    encounter: int
+    position: int
+    drug: str
+    start: datetime | None
+    stop: datetime | None
+    amount: Decimal | None
+
+    def may_be(self, other: Given) -> bool:
+        """Whether the two may be one: one drug, at overlapping times, or in one amount where a time is missing."""
+        if self.drug != other.drug:
+            return False
+        if self.start is None or other.start is None:
+            return self.amount == other.amount
+        if self.start == other.start:
+            return True
+        return self.start < (other.stop or other.start) and other.start < (self.stop or self.start)
+
+
 @dataclass(slots=True)
 class Surroundings:
     """The rows around some encounters, each kind read once."""
@@ -89,6 +112,7 @@ class Surroundings:
     coverages: dict[int, list[Coverage]] = field(default_factory=dict)
     authorizations: dict[int, list[Authorization]] = field(default_factory=dict)
     others: dict[tuple[int, int, date], list[Encounter]] = field(default_factory=dict)
+    given: dict[tuple[int, date], list[Given]] = field(default_factory=dict)
     policies: dict[int, PayerPolicy] = field(default_factory=dict)
     tables: list[EditTable] = field(default_factory=list)
     limits: dict[tuple[int, str], UnlikelyUnits] = field(default_factory=dict)
@@ -104,6 +128,7 @@ class Surroundings:
         for authorization in Authorization.objects.filter(patient__in=patients):
             found.authorizations.setdefault(authorization.patient_id, []).append(authorization)
         found._read_others([encounter.pk for encounter, _ in reviewed])
+        found._read_given([encounter.pk for encounter, _ in reviewed])
         codes = {line.code for _, review in reviewed for line in review.statement.lines}
         codes |= {code for visits in found.others.values() for visit in visits for code in found._units_of(visit)}
         found._read_tables(codes)
@@ -124,6 +149,7 @@ class Surroundings:
             limits=self._limits_of(encounter, statement, on),
             pairs=self._pairs_of(encounter, on),
             trial_number=encounter.trial_number,
+            recorded_twice=self._recorded_twice(encounter),
         )
 
     # The patient ------------------------------------------------------------------------------------------------------
@@ -154,6 +180,29 @@ class Surroundings:
         rows = Encounter.objects.filter(Exists(asked)).exclude(state=State.VOID)
         for encounter in with_record(rows).prefetch_related("approvals"):
             self.others.setdefault(_visit(encounter), []).append(encounter)
+
+    def _read_given(self, pks: Sequence[int]) -> None:
+        """The drugs of patients who had two visits on one day, at whichever payer, by patient, day and drug."""
+        stands = Encounter.objects.exclude(state=State.VOID)
+        twin = stands.filter(
+            patient=OuterRef("encounter__patient"), date_of_service=OuterRef("encounter__date_of_service")
+        ).exclude(pk=OuterRef("encounter"))
+        rows = Administration.objects.filter(
+            Exists(twin.filter(pk__in=pks)) | Q(Exists(twin), encounter__in=pks), administered__gt=0
+        ).exclude(encounter__state=State.VOID)
+        for row in rows.exclude(drug="").select_related("encounter"):
+            self.given.setdefault((row.encounter.patient_id, row.encounter.date_of_service), []).append(
+                Given(row.encounter_id, row.position, row.drug, row.started_at, row.stopped_at, row.administered)
+            )
+
+    def _recorded_twice(self, encounter: Encounter) -> tuple[tuple[str, str], ...]:
+        doses = self.given.get((encounter.patient_id, encounter.date_of_service), ())
+        others = [each for each in doses if each.encounter != encounter.pk]
+        return tuple(
+            (f"a{mine.position + 1}", mine.drug)
+            for mine in doses
+            if mine.encounter == encounter.pk and any(mine.may_be(each) for each in others)
+        )
 
     def _visits_of(self, encounter: Encounter) -> tuple[OtherVisit, ...]:
         others = [each for each in self.others.get(_visit(encounter), ()) if each.pk != encounter.pk]

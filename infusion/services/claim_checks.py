@@ -91,6 +91,7 @@ class Pair:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimContext:
     """What a claim rests on beside its record. `charges` are dollars of whole lines, by their place in the statement.
+    `recorded_twice` are administrations and their drugs that another visit of that day has too.
 
     `has_membership` is None where the clinic does not send claims itself, so that nobody asks.
     """
@@ -103,6 +104,7 @@ class ClaimContext:
     limits: Mapping[str, UnitLimit] = field(default_factory=dict)
     pairs: tuple[Pair, ...] = ()
     trial_number: str = ""
+    recorded_twice: tuple[tuple[str, str], ...] = ()
 
 
 def check_claim(
@@ -121,6 +123,7 @@ def check_claim(
     claim.check_ndcs()
     claim.check_add_ons()
     claim.check_family()
+    claim.check_recorded_twice()
     claim.check_second_visit()
     claim.check_pairs()
     claim.check_limits()
@@ -355,6 +358,11 @@ class _Claim:
                 )
 
     # The day ----------------------------------------------------------------------------------------------------------
+
+    def check_recorded_twice(self) -> None:
+        """The same dose on two visits, at whichever payer, was most likely recorded twice."""
+        for administration, drug in self.context.recorded_twice:
+            self.findings.add("claim.recorded_twice", administration=administration, code=drug)
 
     def check_second_visit(self) -> None:
         """A second visit has an initial code of its own, set apart from the first visit's [RAC71]."""

@@ -171,6 +171,8 @@ CLAIM_ERRORS = {
     "infusion ({codes}) nor its drug there: the facility bills them. Correct the place or the setting in the record.",
     "claim.place_missing": "There is no place of service, and a claim cannot be sent without one. Enter it in the "
     "record.",
+    "claim.recorded_twice": "{code} is recorded for this patient on another visit of that day too, and no time tells "
+    "the two apart. If it was given once, make one of them void or correct it; if twice, skip this check and say so.",
     "claim.second_visit": "The patient had an earlier visit that day with {earlier}, and {code} begins this one "
     "without {modifier}, so {payer} denies it. Were they one stay, record them as one visit; otherwise add {modifier} "
     "where the claim is finished, and skip this check with that reason.",

@@ -29,7 +29,7 @@ from infusion.models import (
 from infusion.reference_now import looked_up_once
 from infusion.selectors import encounters_of, review_of, with_record
 from infusion.services.claim_checks import ClaimContext
-from payers.actions import Departure, publish_override
+from payers.actions import Departure, add_payer, publish_override
 from payers.models import Payer
 from tests.web.access_table import ADMIN, BILLING, NURSE
 from tests.web.conftest import House
@@ -156,6 +156,32 @@ def test_another_day_another_payer_another_patient_and_a_void_are_no_second_visi
         assert "claim.second_visit" not in codes(second), change
         Encounter.objects.filter(pk=first.pk).update(**was)
     assert "claim.second_visit" in codes(second)
+
+
+@pytest.mark.parametrize(("minutes", "twice"), [(0, True), (149, True), (150, False), (400, False)])
+def test_a_dose_that_stands_on_two_visits_at_one_time_was_recorded_twice(
+    record: Record, minutes: int, twice: bool
+) -> None:
+    first, second = record(), record(minutes=minutes)
+    other = add_payer(by=None, slug="other", name="Other Plan")
+    for each in (first, second):
+        assert ("claim.recorded_twice" in codes(each)) is twice
+    Encounter.objects.filter(pk=second.pk).update(payer=other)
+    assert ("claim.recorded_twice" in codes(first)) is twice, "a claim to another payer is one dose too many as well"
+    for change in ({"date_of_service": DAY + timedelta(days=1)}, {"state": Encounter.State.VOID}):
+        Encounter.objects.filter(pk=second.pk).update(**change)
+        assert "claim.recorded_twice" not in codes(first), change
+        Encounter.objects.filter(pk=second.pk).update(date_of_service=DAY, state=Encounter.State.WITH_BILLING)
+
+
+def test_without_a_time_the_amount_tells(record: Record) -> None:
+    first, second = record(), record(minutes=400)
+    second.administrations.update(started_at=None, stopped_at=None)
+    assert "claim.recorded_twice" in codes(first)
+    second.administrations.update(administered=Decimal(300))
+    assert "claim.recorded_twice" not in codes(first)
+    second.administrations.update(administered=Decimal(600), drug="J1745")
+    assert "claim.recorded_twice" not in codes(first)
 
 
 def test_an_approved_visit_counts_as_it_was_approved(record: Record, house: House, medicare: Payer) -> None:

@@ -45,7 +45,8 @@ def taken_up(site: Site, encounter: Encounter, **changed: Any) -> Encounter:
 
 
 def another_patient(site: Site, encounter: Encounter) -> Encounter:
-    site.approved("MRN-2002")
+    own = site.approved("MRN-2002")
+    void(by=site.biller, encounter=own, version=own.version, reason="Recorded twice.")
     return taken_up(site, encounter, patient_reference="MRN-2002")
 
 
