@@ -53,7 +53,7 @@ from infusion.actions.encounters import (
 )
 from infusion.actions.fees import FeesInTheWay, NewFees, load_fees, withdraw_fees
 from infusion.actions.tables import NewEdits, load_edits, withdraw_edits
-from infusion.actions.working_copy import drop_copies_of, drop_copy, keep_copy
+from infusion.actions.working_copy import KeptElsewhere, OfPage, copy_stamp, drop_copies_of, drop_copy, keep_copy
 from infusion.actions.worklist import (
     change_view,
     choose,
@@ -71,9 +71,11 @@ __all__ = [
     "Changed",
     "DrugEntry",
     "FeesInTheWay",
+    "KeptElsewhere",
     "Late",
     "NewEdits",
     "NewFees",
+    "OfPage",
     "Ordered",
     "OtherOrder",
     "Recorded",
@@ -94,6 +96,7 @@ __all__ = [
     "change_view",
     "choose",
     "confirm_dose",
+    "copy_stamp",
     "correct",
     "correct_patient",
     "delete_view",

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.middleware import HtmxDetails
 
 from infusion.access import ADMIN, BILLING, NURSE, allow, roles_of
-from infusion.actions import Recorded, Refused, Stale, drop_copy, hand_to_billing, save_encounter
+from infusion.actions import OfPage, Recorded, Refused, Stale, copy_stamp, drop_copy, hand_to_billing, save_encounter
 from infusion.audit import AuditEvent
 from infusion.cautions import cautions_for
 from infusion.documentation import FIELD_PREFIX, Checklist, asked_of, checklist, checklist_of, prescriber_of
@@ -43,7 +43,21 @@ from infusion.views.asked import ATTEST, Asked, answer_differences, asked, unans
 from infusion.views.preview import Preview, Remark, issues_of, preview_of
 from infusion.views.public import LIVE, changed_drug, diagnosis_choices, drug_choices, pressed
 from infusion.views.record_words import DOCUMENTATION, PATIENT, Difference, differences, groups_of
-from infusion.views.taken_up import COPY, offers, taken_up, uuid_of, when_kept
+from infusion.views.taken_up import (
+    COPY,
+    INSTEAD,
+    KNOWN,
+    PAGE,
+    TOLD,
+    UNKEPT,
+    Kept,
+    kept_before,
+    offers,
+    page_of,
+    taken_up,
+    uuid_of,
+    when_kept,
+)
 from infusion.views.waste import waste_of
 from payers.models import Payer
 from payers.policy import PayerPolicy, national_baseline
@@ -55,7 +69,7 @@ SAVE, HAND_OVER, CHECK, TAKE = "save", "hand-over", "check", "take-theirs"
 ASKED_LATE = "asked_why_late"
 KEEP, TAKE_ONE = re.compile(r"keep-([0-9]{1,9})"), re.compile(r"theirs-([a-z0-9_-]{1,60})")
 ANSWERS = ("", "-day", "-turn")
-OWN_NAMES = ("client_id", "version", "csrfmiddlewaretoken", ATTEST)
+OWN_NAMES = ("client_id", "version", "csrfmiddlewaretoken", ATTEST, PAGE, KNOWN, INSTEAD, TOLD)
 FRAGMENTS = {LIVE: "#live", "encounter-page": "#encounter"}
 SAVED, HANDED_OVER = "Saved as a draft.", "Handed to billing."
 FOR_BILLING = (
@@ -95,7 +109,14 @@ class Sheet:
     entry: RecordEntry = field(init=False)
     known: facts.Encounter | None = field(init=False)
 
+    page: OfPage = field(init=False)
+    """The one that keeps what is typed: a new one for each form that is opened."""
+
     def __post_init__(self) -> None:
+        if self.request.method == "POST":
+            self.page = page_of(self.request)
+        else:
+            self.page = OfPage(str(uuid4()), frozenset({copy_stamp(self.copy)} if self.copy else ()))
         self.payers = {payer.slug: payer for payer in payers()}
         self.payer = self.payers.get(self.entries.get("payer", ""))
         self.policy = policy_for(self.payer) if self.payer else national_baseline()
@@ -144,6 +165,12 @@ class Sheet:
             documentation={**self._documented(), **entry.documentation.answers},
             answers={each.pk: each.answer for each in self.asked} if self.may_answer else None,
         )
+
+    def kept(self) -> Kept:
+        """What the page says of keeping. Asked by the template, for a moment's typing does not show it."""
+        if self.copy:
+            return Kept(when=when_kept(self.copy, self.clinic))
+        return kept_before(self.request, self.stored, self.client_id, self.page, self.clinic)
 
     @property
     def asked(self) -> list[Asked]:
@@ -412,7 +439,7 @@ def save(sheet: Sheet, *, hand_over: bool) -> HttpResponse:
     recorded, by = sheet.recorded(), cast(User, sheet.request.user)
     try:
         saved = written(sheet, recorded, by)
-        drop_copy(by=by, client_id=saved.client_id)
+        drop_copy(by=by, client_id=saved.client_id, page=sheet.page)
         if not hand_over:
             if sheet.unexplained:
                 sheet.request.session[ASKED_LATE] = " ".join([str(saved.public_id), *sheet.unexplained])
@@ -530,7 +557,10 @@ def form_context(sheet: Sheet, preview: Preview, issues: list[Issue] | None, *, 
         "attested": sheet.attested,
         "correction": stored.corrections.filter(closed_at__isnull=True).first() if stored else None,
         "offers": offers(sheet.request, stored, sheet.clinic) if sheet.request.method != "POST" else [],
-        "kept": when_kept(sheet.copy, sheet.clinic) if sheet.copy else "",
+        "unkept": UNKEPT in sheet.request.GET,
+        "page": sheet.page.name,
+        "known_copy": " ".join(sheet.page.known),
+        "kept": sheet.kept,
         "late": sheet.late,
         "late_asked": sheet.late_asked,
         "documentation_open": stored is not None,

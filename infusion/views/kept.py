@@ -11,35 +11,52 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from infusion.access import ADMIN, BILLING, NURSE, allow
-from infusion.actions import drop_copy, keep_copy
+from infusion.actions import KeptElsewhere, drop_copy, keep_copy
 from infusion.forms.record import without_rules
 from infusion.forms.structure import TooMuch, known_entries
 from infusion.idle import seconds_left
-from infusion.models import Encounter, User, WorkingCopy
+from infusion.models import Encounter, User
 from infusion.repeats import is_same
 from infusion.selectors import encounter_for, encounters_of
 from infusion.views import encounters
 from infusion.views.asked import answer_names
-from infusion.views.taken_up import COPY, uuid_of, when_kept
+from infusion.views.taken_up import (
+    COPY,
+    INSTEAD,
+    TOLD,
+    UNKEPT,
+    Kept,
+    kept_otherwise,
+    page_of,
+    uuid_of,
+    when_kept,
+)
 
 
 @require_POST
 @allow(NURSE)
 def keep(request: HttpRequest) -> HttpResponse:
-    """Keep what stands in a form. Nothing is checked, and what is saved already is not kept twice."""
-    copy = kept_of(request)
-    words = when_kept(copy, encounters.clinic_of(request)) if copy else ""
-    return encounters.private(render(request, "infusion/encounter/_kept.html", {"kept": words}))
+    """Keep what stands in a form. Nothing is checked, and what is saved already is not kept twice.
+
+    The answer says in its head whether nothing is left to be kept. What the page tells already is not told again.
+    """
+    kept = kept_of(request)
+    if kept.other and request.POST.get(TOLD) == kept.other:
+        return encounters.private(HttpResponse(status=204))
+    response = encounters.private(render(request, "infusion/encounter/_kept.html", {"line": kept}))
+    if kept.is_kept:
+        response["X-Kept"] = "yes"
+    return response
 
 
 @require_POST
 @allow(NURSE)
 def throw_away(request: HttpRequest) -> HttpResponse:
-    """Forget one's own copy, and open the form without it."""
+    """Forget one's own copy that was offered, and open the form without it. One that was kept since stays."""
     client_id = uuid_of(request.POST.get("client_id", ""))
     if client_id is None:
         return redirect("encounter-new")
-    drop_copy(by=cast(User, request.user), client_id=client_id)
+    drop_copy(by=cast(User, request.user), client_id=client_id, page=page_of(request))
     stored = stored_of(request, client_id)
     return redirect(encounters.address_of(stored) if stored else reverse("encounter-new"))
 
@@ -51,19 +68,33 @@ def session(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"seconds_left": max(0, round(seconds_left(request)))})
 
 
-def kept_of(request: HttpRequest) -> WorkingCopy | None:
-    """The copy that was written of a form that was sent; None when there was nothing to keep."""
+def kept_of(request: HttpRequest) -> Kept:
+    """Keep a form that was sent, and say what came of it."""
     client_id = uuid_of(request.POST.get("client_id", ""))
-    if client_id is None:
-        return None
-    stored, by = stored_of(request, client_id), cast(User, request.user)
-    sheet = sheet_as_typed(request, stored, client_id)
+    sheet = sheet_as_typed(request, stored_of(request, client_id), client_id) if client_id else None
     if sheet is None:
-        return None
+        return Kept(too_long=True)
+    try:
+        return kept_as_typed(sheet)
+    except KeptElsewhere as elsewhere:
+        return kept_otherwise(elsewhere.copy, sheet.stored, sheet.clinic)
+
+
+def kept_as_typed(sheet: encounters.Sheet) -> Kept:
+    """Raises KeptElsewhere."""
+    by = cast(User, sheet.request.user)
     if is_nothing(sheet):
-        drop_copy(by=by, client_id=client_id)
-        return None
-    return keep_copy(by=by, client_id=client_id, encounter=stored, version=sheet.version, entries=own_names(sheet))
+        drop_copy(by=by, client_id=sheet.client_id, page=sheet.page)
+        return sheet.kept()
+    copy = keep_copy(
+        by=by, client_id=sheet.client_id, encounter=sheet.stored, version=sheet.version, entries=own_names(sheet),
+        page=sheet.page,
+    )  # fmt: skip
+    if copy is None:
+        return Kept(too_long=True)
+    return Kept(
+        when=when_kept(copy, sheet.clinic), instead_of=copy.client_id if INSTEAD in sheet.request.POST else None
+    )
 
 
 def sheet_as_typed(request: HttpRequest, stored: Encounter | None, client_id: UUID) -> encounters.Sheet | None:
@@ -80,8 +111,10 @@ def sheet_as_typed(request: HttpRequest, stored: Encounter | None, client_id: UU
 
 def kept_at_the_end(request: HttpRequest, **_: Any) -> str:
     """For a form that arrives after the sign-in has ended: keeps it, and says where it is found again."""
-    copy = kept_of(request)
-    return f"{request.path}?{COPY}={copy.client_id}" if copy else request.path
+    kept = kept_of(request)
+    if not kept.is_kept:
+        return f"{request.path}?{UNKEPT}=1"
+    return f"{request.path}?{COPY}={request.POST['client_id']}" if kept.when else request.path
 
 
 def is_nothing(sheet: encounters.Sheet) -> bool:

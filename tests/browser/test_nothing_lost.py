@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import time_machine
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from infusion.actions import Recorded, save_encounter
 from infusion.models import Clinic, Encounter, User, WorkingCopy
@@ -119,6 +120,109 @@ def test_saving_leaves_no_copy_behind(signed_in: Any, nurse: User, medicare: Pay
     page.goto("/encounters/new/")
     expect(page.get_by_role("heading", name="New encounter")).to_be_visible()
     expect(page.get_by_text("that was not saved")).to_have_count(0)
+
+
+KEPT_NOW = re.compile("Kept at 12:0")
+KEPT_URL = "**/encounters/kept/"
+
+
+def no_keeper(status: int, route: Route) -> None:
+    route.fulfill(status=status, body="Something else")
+
+
+def leave_and_return(page: Page, encounter: Encounter) -> None:
+    page.get_by_role("link", name="Today").click()
+    page.wait_for_url("**/encounters/")
+    page.goto(address(encounter))
+
+
+def test_of_two_pages_none_writes_over_what_the_other_keeps(
+    signed_in: Any, nurse: User, drafted: Encounter, axe: Axe
+) -> None:
+    one, two = signed_in(nurse), signed_in(nurse)
+    one.goto(address(drafted))
+    field(drug(one), "Stop").fill("1145")
+    expect(one.locator("#kept")).to_have_text(KEPT_NOW)
+    two.goto(address(drafted))
+    line = two.locator("#kept")
+    expect(line).to_contain_text("What you type here is not kept until it is saved.")
+    field(drug(two), "Stop").fill("1150")
+    for width in WIDTHS:
+        two.set_viewport_size({"width": width, "height": 900})
+        axe(two)
+        assert two.evaluate(NO_SCROLL)
+        assert two.evaluate(SMALL) == []
+    with two.expect_response(lambda reply: reply.url.endswith("/encounters/kept/") and reply.status == 204):
+        two.keyboard.press("Tab")
+    assert WorkingCopy.objects.get().entries["d1-stop"] == "1145"
+    button(two, "Keep this and drop that").click()
+    expect(line).to_have_text(KEPT_NOW)
+    expect(two.get_by_role("heading", name=OFFER)).to_have_count(0)
+    assert WorkingCopy.objects.get().entries["d1-stop"] == "1150"
+    field(drug(one), "Stop").fill("1146")
+    expect(one.locator("#kept")).to_contain_text("What you type here is not kept until it is saved.")
+    one.get_by_role("link", name="Take that up and drop this").click()
+    expect(field(drug(one), "Stop")).to_have_value("1150")
+
+
+def test_a_key_pressed_while_what_was_typed_is_on_its_way_is_kept_on_leaving(
+    signed_in: Any, nurse: User, drafted: Encounter
+) -> None:
+    page = signed_in(nurse)
+    page.goto(address(drafted))
+    page.evaluate(
+        """() => document.addEventListener("htmx:beforeRequest", function late(event) {
+            if (event.detail.target.id !== "kept") return;
+            document.removeEventListener("htmx:beforeRequest", late);
+            const stop = document.getElementById("d1-stop");
+            stop.value = "1146";
+            stop.dispatchEvent(new Event("input", { bubbles: true }));
+        })"""
+    )
+    field(drug(page), "Stop").fill("1145")
+    expect(page.locator("#kept")).to_have_text(KEPT_NOW)
+    assert WorkingCopy.objects.get().entries["d1-stop"] == "1145"
+    leave_and_return(page, drafted)
+    assert WorkingCopy.objects.get().entries["d1-stop"] == "1146"
+
+
+def test_an_answer_that_keeps_nothing_is_not_taken_for_kept(
+    signed_in: Any, nurse: User, drafted: Encounter, browser_problems: list[str]
+) -> None:
+    page = signed_in(nurse)
+    page.goto(address(drafted))
+    for status in (500, 200):  # a page of another kind says 200 as well
+        page.route(KEPT_URL, partial(no_keeper, status))
+        field(drug(page), "Stop").fill(f"114{status // 100}")
+        with page.expect_response(KEPT_URL):
+            page.evaluate("document.dispatchEvent(new Event('infusion:keep'))")
+        page.unroute(KEPT_URL)
+    leave_and_return(page, drafted)
+    assert WorkingCopy.objects.get().entries["d1-stop"] == "1142"
+    browser_problems[:] = [each for each in browser_problems if "500" not in each]
+
+
+def test_nothing_can_be_typed_into_a_form_that_is_about_to_go(
+    signed_in: Any, nurse: User, drafted: Encounter, browser_problems: list[str]
+) -> None:
+    page = signed_in(nurse)
+    page.goto(address(drafted))
+    page.evaluate(
+        """() => document.addEventListener("htmx:beforeRequest", (event) => {
+            if (event.detail.target.id !== "encounter-page") return;
+            window.inertThen = Boolean(document.querySelector("[inert] #d1-stop"));
+        })"""
+    )
+    button(page, "Add drug").click()
+    expect(page.locator("#d2-drug")).to_be_focused()
+    assert page.evaluate("window.inertThen") is True
+    assert page.locator("[inert]").count() == 0
+    page.route(f"**{address(drafted)}", lambda route: route.abort())
+    add = button(page, "Add drug")
+    add.click()
+    expect(add).to_be_focused()
+    assert page.locator("[inert]").count() == 0
+    browser_problems.clear()
 
 
 # The end of a sign-in -------------------------------------------------------------------------------------------------

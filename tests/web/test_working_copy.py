@@ -17,6 +17,7 @@ from infusion.actions.working_copy import KEPT_FOR, LONGEST_TEXTS, MOST_COPIES
 from infusion.audit import AuditEvent
 from infusion.models import Clinic, Encounter, User, WorkingCopy
 from tests.web.conftest import everything
+from tests.web.page import Page
 from tests.web.test_encounter_form import NEW, SARAH, address, fields, sent
 
 KEEP, THROW_AWAY = "/encounters/kept/", "/encounters/kept/thrown-away/"
@@ -187,7 +188,85 @@ def test_old_copies_go_when_a_new_one_is_written(nurse: User) -> None:
 
 def test_the_form_asks_for_its_copy_to_be_kept(chairside: Client) -> None:
     page = chairside.get(NEW).content.decode()
-    keeper = re.search(r'<p class="kept[^>]*>', page)
+    keeper = re.search(r'<div class="kept[^>]*>', page)
     assert keeper
     assert 'hx-post="/encounters/kept/"' in keeper[0]
     assert "from:#encounter-form" in keeper[0]
+
+
+# One copy, and several pages ------------------------------------------------------------------------------------------
+
+SECOND_DRUG = {"d1-stop": "1145", "d2-drug": "Diphenhydramine", "d2-route": "iv_push", "d2-administered": "50"}
+
+
+def opened(client: Client, encounter: Encounter, **parameters: object) -> dict[str, str]:
+    return Page(client.get(address(encounter), parameters).content).form_to(address(encounter)).fields
+
+
+def test_a_page_that_did_not_take_a_copy_up_neither_replaces_nor_deletes_it(
+    chairside: Client, stored: Encounter
+) -> None:
+    first = opened(chairside, stored)
+    assert chairside.post(KEEP, {**first, **SECOND_DRUG}).headers["X-Kept"] == "yes"
+    assert chairside.post(KEEP, {**first, **SECOND_DRUG, "d1-stop": "1146"}).headers["X-Kept"] == "yes", "its own"
+    copy = WorkingCopy.objects.get()
+    assert "is not kept until it is saved" in chairside.get(address(stored)).text, "said before anything is typed"
+    second = opened(chairside, stored)
+    for typed in ("G35.B", "G35.A"):
+        told = chairside.post(
+            KEEP, {**{name: text for name, text in second.items() if name != "told"}, "diagnosis": typed}
+        )
+        assert "What you type here is not kept until it is saved." in told.text
+        assert f'href="{address(stored)}?copy={stored.client_id}"' in told.text
+        assert "X-Kept" not in told.headers
+    assert chairside.post(KEEP, {**second, "diagnosis": "G35.B"}).status_code == 204, "told once"
+    assert chairside.post(address(stored), {**second, "diagnosis": "G35.B", "act": "save"}).status_code == 302
+    assert WorkingCopy.objects.get().entries == copy.entries
+    assert "that was not saved" in chairside.get(address(stored)).text
+
+
+def test_a_page_keeps_on_once_its_person_has_chosen(chairside: Client, stored: Encounter) -> None:
+    chairside.post(KEEP, {**opened(chairside, stored), **SECOND_DRUG})
+    third, again = opened(chairside, stored), opened(chairside, stored, copy=stored.client_id)
+    assert again["d2-drug"] == "Diphenhydramine"
+    for stop in ("1147", "1148"):
+        assert chairside.post(KEEP, {**again, "d1-stop": stop}).text.startswith("Kept at")
+        assert WorkingCopy.objects.get().entries["d1-stop"] == stop
+    older = {**third, "d1-stop": "1150", "instead_of": third["told"]}
+    assert "is not kept" in chairside.post(KEEP, older).text, "it has not seen what was kept since"
+    third["told"] = opened(chairside, stored)["told"]
+    chosen = chairside.post(KEEP, {**third, "d1-stop": "1150", "instead_of": third["told"]})
+    assert chosen.headers["X-Kept"] == "yes"
+    assert f'id="offer-{stored.client_id}" hx-swap-oob="delete"' in chosen.text
+    assert WorkingCopy.objects.get().entries["d1-stop"] == "1150"
+    assert "not kept" in chairside.post(KEEP, {**again, "d1-stop": "1149"}).text, "given up for another page's"
+    assert chairside.post(KEEP, third).headers["X-Kept"] == "yes"
+    assert not WorkingCopy.objects.exists(), "typed back to what is stored"
+
+
+def test_a_copy_that_was_taken_up_twice_is_one_of_them(chairside: Client, stored: Encounter) -> None:
+    chairside.post(KEEP, {**opened(chairside, stored), **SECOND_DRUG})
+    one, two = (opened(chairside, stored, copy=stored.client_id) for _ in range(2))
+    assert chairside.post(KEEP, {**one, "d1-stop": "1147"}).headers["X-Kept"] == "yes"
+    assert "is not kept" in chairside.post(KEEP, {**two, "d1-stop": "1148"}).text
+    assert WorkingCopy.objects.get().entries["d1-stop"] == "1147"
+    chairside.post(address(stored), {**one, "d1-stop": "1147", "act": "save"})
+    assert not WorkingCopy.objects.exists()
+
+
+def test_only_the_copy_that_was_offered_is_thrown_away(chairside: Client, stored: Encounter) -> None:
+    first = opened(chairside, stored)
+    chairside.post(KEEP, {**first, **SECOND_DRUG})
+    offered = Page(chairside.get(address(stored)).content).form_to(THROW_AWAY).fields
+    chairside.post(KEEP, {**first, **SECOND_DRUG, "d1-stop": "1146"})
+    chairside.post(THROW_AWAY, offered)
+    assert WorkingCopy.objects.get().entries["d1-stop"] == "1146"
+    chairside.post(THROW_AWAY, Page(chairside.get(address(stored)).content).form_to(THROW_AWAY).fields)
+    assert not WorkingCopy.objects.exists()
+
+
+def test_what_cannot_be_kept_is_said(chairside: Client) -> None:
+    for typed in ({"d99-drug": "x"}, {"client_id": "1 OR 1=1"}):
+        reply = chairside.post(KEEP, {**HALF, "client_id": str(uuid4()), **typed})
+        assert "It is more than one form can hold." in reply.text
+        assert "X-Kept" not in reply.headers
