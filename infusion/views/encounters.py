@@ -292,7 +292,8 @@ def encounter(request: HttpRequest, public_id: UUID) -> HttpResponse:
     stored = encounter_for(request.user, public_id)
     if stored is None:
         raise Http404
-    if NURSE not in roles_of(request.user) and not may_correct(request, stored):
+    may = NURSE in roles_of(request.user) or may_correct(request, stored) or has_overtaken(request, stored)
+    if not may:
         return redirect("review", public_id)
     if request.method == "POST":
         return answer(request, stored)
@@ -317,6 +318,15 @@ def may_correct(request: HttpRequest, stored: Encounter) -> bool:
     if BILLING not in roles_of(request.user) or stored.state != State.DRAFT:
         return False
     return stored.corrections.filter(closed_at__isnull=True).exists()
+
+
+def has_overtaken(request: HttpRequest, stored: Encounter) -> bool:
+    """Whether billing sends a correction that someone else has handed over meanwhile: answered with both versions, for
+    nothing is saved over what is no draft.
+    """
+    if request.method != "POST" or BILLING not in roles_of(request.user) or stored.state == State.DRAFT:
+        return False
+    return stored.corrections.exists()
 
 
 def overlapping_pauses(encounter: facts.Encounter) -> list[Remark]:
@@ -492,7 +502,9 @@ def repeated(sheet: Sheet, current: Encounter, *, hand_over: bool) -> HttpRespon
     if hand_over and current.state == State.DRAFT:
         return handed_over(sheet, current, cast(User, sheet.request.user))
     messages.success(sheet.request, SAVED if current.state == State.DRAFT else HANDED_OVER)
-    return redirect(address_of(current)) if current.state == State.DRAFT else redirect("encounters")
+    if current.state == State.DRAFT:
+        return redirect(address_of(current))
+    return redirect("encounters") if sheet.may_answer else redirect("review", current.public_id)
 
 
 # What is shown -------------------------------------------------------------------------------------------------------

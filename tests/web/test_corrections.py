@@ -30,6 +30,7 @@ from infusion.selectors import encounter_for, review_of
 from infusion.services.calculate import calculate, shipped_reference
 from payers.actions import add_payer
 from payers.models import Payer
+from tests.web.page import Page
 
 State = Encounter.State
 REASON = "The pump log says 11:31."
@@ -282,3 +283,27 @@ def test_the_rules_of_an_approval_give_its_lines_again(approved: Encounter) -> N
     assert [(line.code, line.modifiers, line.units) for line in again.lines] == [
         (line.code, line.modifiers, line.units) for line in content.statement.lines
     ]
+
+
+def test_what_billing_typed_while_a_colleague_handed_over_is_shown_and_not_saved(
+    billing: Client, biller: User, nurse: User, approved: Encounter
+) -> None:
+    where = f"/encounters/{approved.public_id}/"
+    assert billing.post(where, {"act": "save", "version": "1"}).status_code == 302, "there was nothing to correct"
+    correct(by=biller, encounter=approved, version=approved.version, reason=REASON)
+    typed = {**Page(billing.get(where).content).form_to(where).fields, "d1-stop": "1150"}
+    draft = fresh(biller, approved)
+    hand_to_billing(by=nurse, encounter=draft, version=draft.version)
+    both = billing.post(where, {**typed, "act": "save"})
+    assert both.status_code == 409
+    assert [(each.label, each.mine, each.theirs) for each in both.context["conflict"]["differences"]] == [
+        ("Drug 1, Stop", "11:50 (11:50am)", "11:30 (11:30am)")
+    ]
+    assert Page(both.content).form_to(where).fields["d1-stop"] == "1150"
+    assert "cannot be saved over it" in both.text
+    now = fresh(biller, approved)
+    assert billing.post(where, {**typed, "act": f"keep-{now.version}"}).status_code == 200
+    assert (fresh(biller, approved).version, fresh(biller, approved).state) == (now.version, State.WITH_BILLING)
+    assert (
+        billing.post(where, {**typed, "d1-stop": "1130", "act": "hand-over"}).headers["Location"].endswith("/review/")
+    )
