@@ -12,8 +12,6 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from infusion.access import ADMIN, BILLING, NURSE, allow
 from infusion.actions import KeptElsewhere, drop_copy, keep_copy
-from infusion.forms.record import without_rules
-from infusion.forms.structure import TooMuch, known_entries
 from infusion.idle import seconds_left
 from infusion.models import Encounter, User
 from infusion.repeats import is_same
@@ -100,9 +98,8 @@ def kept_as_typed(sheet: encounters.Sheet) -> Kept:
 def sheet_as_typed(request: HttpRequest, stored: Encounter | None, client_id: UUID) -> encounters.Sheet | None:
     """The form exactly as it stands: no button is pressed, and half a scan stays half a scan."""
     pairs = [(name, request.POST[name]) for name in request.POST if name not in encounters.OWN_NAMES]
-    try:
-        entries = without_rules(known_entries(pairs))
-    except TooMuch:
+    entries, refusal = encounters.sent_entries(pairs, stored)
+    if refusal:
         return None
     version = request.POST.get("version", "")
     number = int(version) if version.isdecimal() and version.isascii() and len(version) < 10 else 0

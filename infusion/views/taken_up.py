@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from infusion.actions import OfPage, copy_stamp
-from infusion.forms.structure import TooMuch, known_entries
+from infusion.forms.structure import known_entries
 from infusion.models import Clinic, Encounter, User, WorkingCopy
 from infusion.selectors import copies_of
 from payers.selectors import day_in_words
@@ -77,10 +77,8 @@ def taken_up(request: HttpRequest, stored: Encounter | None) -> WorkingCopy | No
     copy = copies_of(cast(User, request.user), stored).filter(client_id=asked).first() if asked else None
     if copy is None:
         return None
-    try:
-        copy.entries = known_entries((str(name), str(text)) for name, text in copy.entries.items())
-    except TooMuch:
-        return None
+    said = {str(name): str(text) for name, text in copy.entries.items()}
+    copy.entries = known_entries(said.items(), said)
     return copy
 
 

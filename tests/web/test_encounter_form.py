@@ -221,6 +221,9 @@ def test_as_much_as_is_stored_is_read_again(at_the_chair, nurse, clinic, sarah):
     (after,) = facts_of(Encounter.objects.get()).administrations
     assert (len(after.pauses), Encounter.objects.get().version) == (13, 2)
     form = fields(at_the_chair.get(address(drafted)))
+    assert at_the_chair.post("/encounters/kept/", {**form, "d1-p13-stop": "0959"}).headers["X-Kept"] == "yes"
+    copy = at_the_chair.get(f"{address(drafted)}?copy={drafted.client_id}")
+    assert fields(copy)["d1-p13-stop"] == "0959"
     fewer = fields(at_the_chair.post(address(drafted), {**form, "act": "remove-d1-p13"}))
     assert ("d1-p12-start" in fewer, "d1-p13-start" in fewer) == (True, False)
     refused = at_the_chair.post(address(drafted), {**form, "d1-p14-start": "1101", "d1-lot": "x", "act": "save"})
