@@ -21,6 +21,7 @@ from django.db import DEFAULT_DB_ALIAS, ProgrammingError, connection, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
+from psycopg.errors import InsufficientPrivilege
 
 from infusion.actions.programs import revoke_all_programs
 from infusion.actions.sign_in import end_ways_in
@@ -184,13 +185,7 @@ def into_postgresql(file: Path, record: Record | None, key_file: Path | None) ->
         run("pg_restore", f"--file={os.devnull}", str(plain))  # all of it can be read
         with endings_as_errors() as ignore_them:
             try:
-                try:
-                    kept = step_aside()
-                except ProgrammingError as refused:
-                    raise Unsound(
-                        "PostgreSQL lets this role neither rename nor mark the schema public. Make it the owner: "
-                        "ALTER SCHEMA public OWNER TO the role that DATABASE_URL names."
-                    ) from refused
+                kept = step_aside()
                 run_on_postgresql(
                     connections[DEFAULT_DB_ALIAS], "pg_restore", "--no-owner", "--no-privileges", "--no-comments",
                     "--single-transaction", "--exit-on-error", str(plain),
@@ -249,13 +244,21 @@ def sessions() -> list[str]:
 
 def step_aside() -> str:
     """Marked in the same transaction. The name of what was there, which is none where that was nothing."""
-    kept = "" if is_empty() else f"before_{timezone.now():%Y%m%dt%H%M%Sz}"
-    with transaction.atomic(), connection.cursor() as cursor:
-        if kept:
-            cursor.execute(f"ALTER SCHEMA public RENAME TO {kept}")
-            cursor.execute("CREATE SCHEMA public")
-            move_extensions(cursor, kept, "public")
-        mark(cursor, kept)
+    kept = "" if is_empty() else f"before_{timezone.now():%Y%m%dt%H%M%S%fz}"
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            if kept:
+                cursor.execute(f"ALTER SCHEMA public RENAME TO {kept}")
+                cursor.execute("CREATE SCHEMA public")
+                move_extensions(cursor, kept, "public")
+            mark(cursor, kept)
+    except ProgrammingError as refused:
+        if not isinstance(refused.__cause__, InsufficientPrivilege):
+            raise
+        raise Unsound(
+            "PostgreSQL lets this role neither rename nor mark the schema public. Make it the owner: "
+            "ALTER SCHEMA public OWNER TO the role that DATABASE_URL names."
+        ) from refused
     return kept
 
 

@@ -475,3 +475,20 @@ def test_a_database_in_use_is_not_replaced(replaced: Path, monkeypatch: pytest.M
         with instead(connection.settings_dict), pytest.raises(Occupied, match=f"session {pid} of"):
             restore(replaced, replace=True)
     assert (schemas(), Clinic.objects.count()) == (["public"], 2)
+
+
+@pytest.mark.both
+def test_a_role_that_does_not_own_the_schema_is_told_what_to_do(nurse: User) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("about PostgreSQL")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE infusion_guest")
+        cursor.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO infusion_guest")
+        try:
+            cursor.execute("SET ROLE infusion_guest")
+            with pytest.raises(Unsound, match="Make it the owner"):
+                restoring.step_aside()
+        finally:
+            cursor.execute("RESET ROLE")
+            cursor.execute("DROP OWNED BY infusion_guest")
+            cursor.execute("DROP ROLE infusion_guest")
