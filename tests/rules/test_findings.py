@@ -8,10 +8,13 @@ import re
 import sys
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from infusion.services.dose_limits import QUOTING
+from infusion.services.facts import PastDose
 from infusion.services.findings import ERRORS, INFOS, MESSAGES, WARNINGS, Findings, Severity
 from infusion.services.reference import shipped_reference
 from infusion.services.wire import DECODER, Unreadable, decode, parse_encounter, unreadable_document
@@ -304,6 +307,17 @@ def undated(*administrations: Document) -> Document:
 
 def findings(document: Document, code: str) -> list[tuple[str, str]]:
     return [(each.administration, each.field) for each in read(document).findings if each.code == code]
+
+
+def test_what_quotes_earlier_doses_is_what_needs_them() -> None:
+    needs = {code for code, (document, *_) in TABLE.items() if document.get("past_doses")}
+    assert needs == set(QUOTING)
+
+
+def test_a_drug_without_a_day_is_asked_about_by_its_name() -> None:
+    asked = read(undated(without(sixty(), "start"))).errors
+    assert [each.message.partition(" has no")[0] for each in asked] == ["Ocrelizumab"]
+    assert [each.code for each in read(undated(without(sixty(drug="J0000"), "start"))).errors] == ["time.start_missing"]
 
 
 @pytest.mark.parametrize(
@@ -674,6 +688,11 @@ def with_policy(policy: object) -> Document:
 )
 def test_what_is_no_encounter_is_refused_with_its_path(path: str, document: object) -> None:
     assert [where for where, _ in refused(document)] == [path]
+
+
+def test_an_earlier_dose_of_nothing_can_be_read() -> None:
+    none_then = encounter(sixty(), past_doses=[LAST_MONTH[0] | {"administered": "0"}])
+    assert parse_encounter(none_then, ZONE).encounter.past_doses == (PastDose(date(2026, 3, 1), "J2350", Decimal(0)),)
 
 
 def test_every_problem_is_told_at_once() -> None:

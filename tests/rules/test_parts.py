@@ -606,6 +606,18 @@ def test_what_is_not_paid_apart_from_a_drug_may_be_said_of_that_drug() -> None:
     assert "96372 will be denied" in told["administration.not_paid"]
 
 
+def test_of_two_that_pay_nothing_the_first_by_name_is_told() -> None:
+    first, second = (
+        Layer(whose, {"administration_paid": False}, Scope(drug=drug))
+        for whose, drug in (("Plan B", "J2350"), ("Plan A", "J2351"))
+    )
+    policy = national_baseline().with_layers([first, second])
+    statement = read(encounter(infused("J2350", 0, 60), injected("J2351")), policy)
+    [told] = [each.message for each in statement.findings if each.code == "administration.not_paid"]
+    assert told.startswith("Plan A ")
+    assert "96365, 96372 will be denied" in told
+
+
 def test_a_drug_that_was_not_given_once_has_no_injection_either() -> None:
     twice = encounter(injected("J2919"), injected("J2919", administered="0"))
     statement = read(twice)

@@ -232,7 +232,7 @@ def test_ndc_quantities_of_all_lines_are_the_milligrams(pair: tuple[Document, De
         assert abs(quantity - expected) <= Decimal("0.0005") * len(lines)
     else:
         assert {each.unit for line in lines for each in line.ndcs} == {"UN"}
-        assert quantity <= len(document["administrations"][0]["vials"])
+        assert quantity <= len(document["administrations"][0]["vials"]) + Decimal("0.0005") * len(lines)
 
 
 # Lines --------------------------------------------------------------------------------------------------------------

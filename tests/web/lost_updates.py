@@ -8,30 +8,41 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from django.db import OperationalError
+
 from infusion.actions import Recorded, Stale, save_encounter
 from infusion.models import Encounter
 from infusion.selectors import facts_of
 
 
-def edit(seed: int, barrier: Any, client_ids: list[str], edits: int, careful: bool) -> None:
-    """Add 1 mg to the ordered dose of one encounter after another, `edits` times.
+def edit(seed: int, barrier: Any, client_ids: list[str], edits: int, careful: bool) -> int:
+    """Add 1 mg to the ordered dose of one encounter after another, `edits` times. How often SQLite was too busy.
 
     The careful one reads again when it is refused. The careless one writes what it read over whatever is stored by
-    then, as a program without the check would.
+    then, as a program without the check would. Both begin anew after a wait that SQLite gave up.
     """
-    chosen, done = random.Random(seed), 0
+    chosen, done, busy = random.Random(seed), 0, 0
     barrier.wait()
     while done < edits:
-        add_one, read = one_more(chosen.choice(client_ids))
-        time.sleep(chosen.uniform(0, 0.01))
-        while True:
-            try:
-                add_one(read if careful else None)
-                done += 1
-                break
-            except Stale:
-                if careful:
-                    break
+        try:
+            add_one, read = one_more(chosen.choice(client_ids))
+            time.sleep(chosen.uniform(0, 0.01))
+            done += added(add_one, read if careful else None)
+        except OperationalError as problem:
+            if str(problem) != "database is locked":
+                raise
+            busy += 1
+    return busy
+
+
+def added(add_one: Callable[[int | None], object], version: int | None) -> bool:
+    while True:
+        try:
+            add_one(version)
+            return True
+        except Stale:
+            if version is not None:
+                return False
 
 
 def one_more(client_id: str) -> tuple[Callable[[int | None], object], int]:
