@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
+from infusion.answers import answer
 from infusion.views import home
 from tests.prove.conftest import Prove
 from tests.prove.hostile import HOSTILE, Asked, Fuzzer
@@ -195,8 +197,10 @@ def compared(seed: int, count: int) -> tuple[int, list[str]]:
 
 
 def in_processes(work: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> list[Any]:
-    with multiprocessing.get_context("spawn").Pool(min(len(arguments), os.cpu_count() or 1)) as pool:
-        return pool.starmap(work, arguments, chunksize=1)
+    """The answers of forks of this process, which has everything loaded. One that dies stops them all."""
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(min(len(arguments), os.cpu_count() or 1), mp_context=fork) as pool:
+        return list(pool.map(work, *zip(*arguments, strict=True)))
 
 
 @pytest.mark.proves("R19")
@@ -243,12 +247,6 @@ def spoilt(document: Any, dice: random.Random) -> Any:
 
 
 def answered_documents(seed: int, count: int) -> tuple[int, list[str]]:
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    import django
-
-    django.setup()
-    from infusion.answers import answer
-
     dice, found = random.Random(seed), []
     for document in encounters(seed, count):
         document["policy"] = {name: value for name, value in document.get("policy", {}).items() if dice.random() < 0.9}
