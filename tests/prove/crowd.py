@@ -85,7 +85,7 @@ def approve_or_edit(
         if number == 0 or not edits:
             press(public_id, version, shown)
         else:
-            told.append(change(nurse, biller, seen, turn))
+            told.append(change(nurse, biller, seen))
         barrier.wait(120)
         if number == 0:
             now = fresh(public_id)
@@ -96,10 +96,9 @@ def approve_or_edit(
     return told
 
 
-def change(nurse: Any, biller: Any, seen: Any, turn: int) -> tuple[Any, ...]:
+def change(nurse: Any, biller: Any, seen: Any) -> tuple[Any, ...]:
     """Ask the nurse, who changes the dose, answers and hands over again."""
     from dataclasses import replace
-    from decimal import Decimal
 
     from infusion.actions import Recorded, Refused, hand_to_billing, return_to_nurse, save_encounter
     from infusion.selectors import facts_of
@@ -108,7 +107,7 @@ def change(nurse: Any, biller: Any, seen: Any, turn: int) -> tuple[Any, ...]:
         back = return_to_nurse(by=biller, encounter=seen, version=seen.version, question="Is the dose right?")
         record = facts_of(back)
         [given] = record.administrations
-        vials, dose = given.vials, Decimal(300 if turn % 4 == 1 else 600)
+        vials, dose = given.vials, 900 - (given.administered or 0)  # 300 and 600 mg in turn
         given = replace(given, ordered=dose, administered=dose, vials=(replace(vials[0], count=int(dose) // 300),))
         question = back.questions.get(answered_at__isnull=True)
         recorded = Recorded(
