@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -11,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError, connection, transaction
 
 from infusion.actions import (
     Recorded,
@@ -28,8 +25,7 @@ from infusion.models import Approval, Clinic, Encounter, User
 from infusion.selectors import review_of
 from payers.actions import Departure, publish_override
 from payers.models import Payer, PolicyOverride
-from tests.web.conftest import House, everything
-from tests.web.test_audit import WRITES, set_the_scene
+from tests.web.conftest import everything
 
 
 def with_dose(recorded: Recorded, amount: int | None, **more: Any) -> Recorded:
@@ -243,62 +239,3 @@ def test_a_draft_is_not_approved(biller: User, draft: Encounter) -> None:
     with pytest.raises(Refused, match="with billing"):
         approving(biller, draft)
     assert not Approval.objects.exists()
-
-
-# All or nothing -------------------------------------------------------------------------------------------------------
-
-
-class Failing:
-    """Lets the first statements pass and fails the next; the ones that undo the work pass again."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-        self.failed = False
-
-    def __call__(self, execute: Callable[..., Any], *statement: Any) -> Any:
-        if self.left == 0 and not self.failed:
-            self.failed = True
-            raise OperationalError("the disk is full")
-        self.left -= 1
-        return execute(*statement)
-
-
-Things = tuple[House, dict[str, PolicyOverride], Recorded]
-
-
-def half_done(write: Callable[..., object], things: Things) -> list[int]:
-    """Fails each statement of an action in turn; the ones after which something was left behind."""
-    before, left, statement = everything(), [], 0
-    while True:
-        failing = Failing(statement)
-        with connection.execute_wrapper(failing), suppress(OperationalError):
-            write(*things)
-        if not failing.failed:
-            assert statement > 4, "the action was tried"
-            return left
-        if everything() != before:
-            left.append(statement)
-            return left
-        statement += 1
-
-
-@pytest.mark.parametrize("write", WRITES)
-def test_a_write_that_fails_anywhere_leaves_nothing(
-    write: str, house: House, rules: dict[str, PolicyOverride], sarah: Recorded
-) -> None:
-    set_the_scene(house)
-    assert half_done(WRITES[write][0], (house, rules, sarah)) == []
-
-
-def test_a_write_without_its_transaction_is_seen(
-    house: House, rules: dict[str, PolicyOverride], sarah: Recorded, clinic: Clinic, nurse: User
-) -> None:
-    unguarded = save_encounter.__wrapped__  # type: ignore[attr-defined]
-
-    def write(*_: object) -> None:
-        try:
-            unguarded(by=nurse, clinic=clinic, client_id=uuid4(), recorded=sarah)
-        finally:
-            transaction.set_rollback(False)  # what was written stands, as it would outside of a test
-
-    assert half_done(write, (house, rules, sarah)) != []
