@@ -188,6 +188,11 @@ def hours_after_the_first(minutes: int, tail: int) -> int:
     return hours_from_zero(minutes - 60, tail) if minutes >= 60 else 0
 
 
+def drugs_of_the_visit(given: list[Given]) -> list[str]:
+    """What the payer's rules may name; a drug by mouth needs no nurse's hours."""
+    return [one.drug for one in given if one.drug and one.route not in ("oral", "hydration")] or [""]
+
+
 class Encounter:
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -616,8 +621,7 @@ class Encounter:
             self.errors.add("visit.missing")
         elif good and start is not None and stop is not None:
             self.codes["99601", (), ""] += 1
-            codes = {one.drug for one in given if one.drug} or {""}
-            tail = max(self.value("additional_hour_minimum_minutes", code) for code in codes)
+            tail = max(self.value("additional_hour_minimum_minutes", drug) for drug in drugs_of_the_visit(given))
             if stop - start > 120:
                 self.codes["99602", (), ""] += hours_from_zero(stop - start - 120, tail)
 
@@ -630,8 +634,7 @@ class Encounter:
                     return
 
     def billed_by_visit(self, given: list[Given]) -> bool:
-        drugs = [one.drug for one in given if one.drug and one.route not in ("oral", "hydration")] or [""]
-        return any(self.value("home_administration", drug) == "visit" for drug in drugs)
+        return any(self.value("home_administration", drug) == "visit" for drug in drugs_of_the_visit(given))
 
     def count_services(self, given: list[Given], everything: list[Given]) -> None:
         for one in given:
