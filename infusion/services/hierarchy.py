@@ -324,14 +324,14 @@ def _every_add_on_keeps_its_parent(initial: Service, candidates: Sequence[Servic
 
 
 def _leaves_an_orphan(initial: Service, principals: list[Service], repeats: list[Service], rules: Rules) -> bool:
-    """Whether a push put first leaves further hours or a concurrent drug with no infusion code to hang on.
+    """Whether the one put first leaves further hours or a concurrent drug with no infusion code to hang on.
 
-    A later order may be longer than the first one of its drug, and then takes the minutes that made that one count.
+    Further hours need an infusion code of their own family, a concurrent drug any. A later order may be longer than
+    the first one of its drug, and then takes the minutes that made that one count.
     """
     tried = AccessPlan("", initial)
     _share_minutes(tried, principals, repeats, rules, Findings.none_yet())
-    if initial.infusion or tried.sequential:
-        return False
+    coded = {each.complex for each in (tried.initial, *tried.sequential) if each is not None and each.infusion}
 
     def minimum(name: str, service: Service) -> int:
         return rules.look_up(name, service.drug.code).minutes
@@ -339,8 +339,11 @@ def _leaves_an_orphan(initial: Service, principals: list[Service], repeats: list
     hours = [
         each.minutes >= max(REPEAT_INFUSION_MINIMUM_MINUTES, minimum("additional_hour_minimum_minutes", each))
         for each in tried.repeats
+        if each.complex not in coded
     ]
-    beside = [each.shared_minutes >= minimum("concurrent_minimum_minutes", each) for each in tried.concurrent]
+    beside = [
+        each.shared_minutes >= minimum("concurrent_minimum_minutes", each) for each in tried.concurrent if not coded
+    ]
     return any(hours + beside)
 
 

@@ -190,7 +190,7 @@ def hours_after_the_first(minutes: int, tail: int) -> int:
 
 def drugs_of_the_visit(given: list[Given]) -> list[str]:
     """What the payer's rules may name; a drug by mouth needs no nurse's hours."""
-    return [one.drug for one in given if one.drug and one.route not in ("oral", "hydration")] or [""]
+    return [one.drug for one in given if one.drug in DRUGS and one.route not in ("oral", "hydration")] or [""]
 
 
 class Encounter:

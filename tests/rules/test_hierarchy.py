@@ -122,6 +122,18 @@ def test_the_reason_gives_way_to_what_an_add_on_code_needs(
     assert line.administrations == (initial,)
 
 
+def test_the_reason_gives_way_where_a_later_order_would_hang_on_nothing() -> None:
+    """Its further hours are 96366, which needs an infusion code of its family; the complex ones are none."""
+    reason, longest = infused("J1745", 130, 150, primary=True), infused("J2350", 0, 130)
+    beside, later = infused("J2919", 30, 46), infused("J2919", 150, 190, order="B")
+    document = encounter(reason, longest, beside, later, policy=COMPLEX)
+    assert line_of(read(document), "96413").administrations == ("a2",)
+    alone = encounter(reason, longest, beside, policy=COMPLEX)
+    assert line_of(read(alone), "96413").administrations == ("a1",)
+    inside = encounter(infused("J1745", 60, 80, primary=True), longest, beside, later, policy=COMPLEX)
+    assert [each.code for each in read(inside).errors] == ["time.concurrent_complex"]
+
+
 # Orders ---------------------------------------------------------------------------------------------------------------
 
 
