@@ -6,6 +6,7 @@ the scope that it needs, and one that named none would be closed.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -33,6 +34,7 @@ api.add_exception_handler(Problem, of_problem)  # type: ignore[arg-type]
 api.add_exception_handler(ValidationError, of_parameters)  # type: ignore[arg-type]
 
 
+@cache  # whoever asks needs no token, and making it takes longer than most pages
 def described() -> dict[str, Any]:
     """The description, with the shapes of what is sent."""
     schema: dict[str, Any] = dict(api.get_openapi_schema(path_prefix=ADDRESS))
