@@ -157,13 +157,13 @@ def test_nobody_meets_a_locked_database(
                 began = time.monotonic()
                 read[server.ask("GET", reverse("encounter-new"), cookie).status] += 1
                 slow.append(time.monotonic() - began)
-                stop.wait(0.5)
+                stop.wait(1)
 
         readers = [threading.Thread(target=reader, daemon=True) for _ in range(READERS)]
         for thread in readers:
             thread.start()
         # People look at what was saved before they save again: as many as two processors can serve.
-        with Writers(server, cookie, fields, WRITERS, pause=2.0 if share() else 0) as writers:
+        with Writers(server, cookie, fields, WRITERS, pause=1.5 if share() else 0) as writers:
             while sum(writers.statuses.values()) < writes:
                 time.sleep(0.05)
         stop.set()

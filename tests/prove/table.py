@@ -280,10 +280,13 @@ def kept(path: Path) -> Run:
 
 
 def this_commit() -> str:
-    """Which version of the code is measured: the page that the proofs write does not count as a change."""
+    """Which version of the code is measured: what the proofs themselves write does not count as a change."""
     head, changes = (
         subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
-        for words in (("rev-parse", "--short=7", "HEAD"), ("status", "--porcelain", "--", ":!docs/proof.md"))
+        for words in (
+            ("rev-parse", "--short=7", "HEAD"),
+            ("status", "--porcelain", "--", ":!docs/proof.md", ":!var/proof"),
+        )
     )
     return f"{head} with changes" if changes else head
 
