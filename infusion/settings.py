@@ -137,8 +137,7 @@ INFUSION_BACKUP_RECIPIENT = env.str("INFUSION_BACKUP_RECIPIENT", default="")
 INFUSION_AT_REST = env.str("INFUSION_AT_REST", default="")
 
 DATABASE = DATABASES["default"]
-# A connection kept by a live-server thread would stop the test database from being dropped.
-DATABASE["CONN_MAX_AGE"] = 0 if TEST else 60
+DATABASE["CONN_MAX_AGE"] = 60
 if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
     DATABASE["OPTIONS"] = sqlite_options()
     # A file: the live server of browser tests answers in threads, and a shared in-memory connection cannot do that.
