@@ -111,7 +111,7 @@ class Audited(admin.ModelAdmin):
         row = super().get_object(request, object_id, from_field)
         if row is None or request.method != "POST":
             return row
-        return self.model._default_manager.select_for_update().get(pk=row.pk)
+        return self.model._default_manager.select_for_update(no_key=True).get(pk=row.pk)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         first, *others = super().get_fieldsets(request, obj)

@@ -308,8 +308,8 @@ def record_reading(
 
 
 def _head(chain: int) -> AuditHead:
-    head = AuditHead.objects.select_for_update().filter(pk=chain).first()
+    head = AuditHead.objects.select_for_update(no_key=True).filter(pk=chain).first()
     if head is None:
         AuditHead.objects.get_or_create(pk=chain)
-        head = AuditHead.objects.select_for_update().get(pk=chain)
+        head = AuditHead.objects.select_for_update(no_key=True).get(pk=chain)
     return head

@@ -113,7 +113,7 @@ def begin(kind: str, subject: object, total: int, by: User) -> Job:
 @transaction.atomic
 def go_on(*, by: User, job: Job) -> Job:
     """Take up again what had stopped, from where it is."""
-    stored = Job.objects.select_for_update(of=("self",)).get(pk=job.pk)
+    stored = Job.objects.select_for_update(of=("self",), no_key=True).get(pk=job.pk)
     if stored.state != State.FAILED:
         raise Refused("This work has not stopped, so there is nothing to take up again.")
     stored.state, stored.failure, stored.reference = State.WAITING, "", ""
@@ -170,7 +170,7 @@ def next_portion(public_id: UUID, turn: int, *, last: bool = False) -> bool:
 
 def _mine(public_id: UUID, turn: int) -> Job | None:
     """The job with its row locked, where this turn is still the one that works on it."""
-    jobs = Job.objects.select_for_update(of=("self",)).select_related("clinic", "begun_by")
+    jobs = Job.objects.select_for_update(of=("self",), no_key=True).select_related("clinic", "begun_by")
     return jobs.filter(public_id=public_id, turn=turn, state__in=OPEN).first()
 
 
@@ -223,7 +223,7 @@ def requeue_stalled(older_than: timedelta) -> list[Job]:
     for pk in Job.objects.filter(state__in=OPEN, heartbeat_at__lt=limit).values_list("pk", flat=True):
         with transaction.atomic():
             # One whose row is locked is being worked on just now.
-            stalled = Job.objects.select_for_update(of=("self",), skip_locked=True)
+            stalled = Job.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
             job = stalled.filter(pk=pk, state__in=OPEN, heartbeat_at__lt=limit).first()
             if job is not None and not _waits_in_the_queue(job):
                 DBTaskResult.objects.filter(pk=job.task, status=TaskResultStatus.RUNNING).update(

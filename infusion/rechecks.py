@@ -55,7 +55,7 @@ def looked_at(recheck: Recheck) -> QuerySet[Approval]:
 
 @jobs.kind(KIND, title="Today's rules over approved encounters", page=lambda job: page_of(job.subject))
 def portion(job: Job) -> int:
-    recheck = Recheck.objects.select_for_update(of=("self",)).get(public_id=job.subject)
+    recheck = Recheck.objects.select_for_update(of=("self",), no_key=True).get(public_id=job.subject)
     rest = looked_at(recheck).filter(pk__gt=recheck.after)
     is_last = job.position + AT_ONCE >= job.total
     # A date of service that is put right meanwhile may bring one more or one less.

@@ -57,7 +57,7 @@ def add_payer(*, by: Any, slug: str, name: str) -> Payer:
 @transaction.atomic
 def identify_payer(*, by: Any, payer: Payer, shown: Mapping[str, str], electronic_id: str, filing_code: str) -> Payer:
     """What the payer is called on electronic claims. Refused where it is no longer what was shown."""
-    current = Payer.objects.select_for_update().get(pk=payer.pk)
+    current = Payer.objects.select_for_update(no_key=True).get(pk=payer.pk)
     before = on_claims(current)
     if before != shown:
         raise Refused("Someone else has changed this meanwhile. Look at what is there now, then save yours again.")
@@ -179,7 +179,7 @@ def _refuse_overlap(row: PolicyOverride) -> None:
 
 def _current(override: PolicyOverride) -> PolicyOverride:
     """The row, locked. Raises Refused when another admin has changed it meanwhile."""
-    row = PolicyOverride.objects.select_for_update().get(pk=override.pk)
+    row = PolicyOverride.objects.select_for_update(no_key=True).get(pk=override.pk)
     if row.known_until is not None:
         raise Refused("Someone else has changed this rule meanwhile. Look at what is there now.")
     return row

@@ -145,7 +145,7 @@ def changes_the_past(proposal: Proposal, today: date) -> bool:
 
 
 def _open(proposal: Proposal) -> Proposal:
-    current = Proposal.objects.select_for_update().get(pk=proposal.pk)
+    current = Proposal.objects.select_for_update(no_key=True).get(pk=proposal.pk)
     if current.outcome != Outcome.OPEN:
         raise Refused("Someone else has decided on this meanwhile. Look at what is there now.")
     return current

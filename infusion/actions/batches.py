@@ -66,7 +66,7 @@ def make_batch(*, by: User, clinic: Clinic, client_id: UUID, encounters: Iterabl
 
     All of them or none: refused where one is not ready any more.
     """
-    locked, wanted = Clinic.objects.select_for_update().get(pk=clinic.pk), list(encounters)
+    locked, wanted = Clinic.objects.select_for_update(no_key=True).get(pk=clinic.pk), list(encounters)
     existing = Batch.objects.filter(clinic=locked, client_id=client_id).first()
     if existing is not None:
         if {each.pk for each in wanted} != set(existing.claims.values_list("encounter", flat=True)):
@@ -114,7 +114,10 @@ def _chosen(clinic: Clinic, encounters: Iterable[Encounter]) -> list[Candidate]:
 def _lock(clinic: Clinic, encounters: Iterable[int]) -> None:
     """Approvals, corrections and voids lock the encounter too, so none of them comes in between."""
     list(
-        Encounter.objects.select_for_update().filter(clinic=clinic, pk__in=encounters).order_by("pk").values_list("pk")
+        Encounter.objects.select_for_update(no_key=True)
+        .filter(clinic=clinic, pk__in=encounters)
+        .order_by("pk")
+        .values_list("pk")
     )
 
 
@@ -168,7 +171,7 @@ def begin_batch(*, by: User, clinic: Clinic, client_id: UUID) -> Batch:
 
     What is not ready when its turn comes stays where it is, and so does what is more than a batch takes.
     """
-    locked = Clinic.objects.select_for_update().get(pk=clinic.pk)
+    locked = Clinic.objects.select_for_update(no_key=True).get(pk=clinic.pk)
     existing = Batch.objects.filter(clinic=locked, client_id=client_id).first()
     if existing is not None:
         if not BatchFilling.objects.filter(batch=existing).exists():
@@ -207,7 +210,7 @@ def being_made(clinic: Clinic) -> set[UUID]:
 @jobs.kind(BATCH, title="Making a batch", page=lambda job: reverse("batch", args=[job.subject]))
 def portion(job: Job) -> int:
     """Put the claims of the next encounters into the batch, in the transaction that keeps how far it is."""
-    clinic = Clinic.objects.select_for_update().get(pk=job.clinic_id)
+    clinic = Clinic.objects.select_for_update(no_key=True).get(pk=job.clinic_id)
     filling = BatchFilling.objects.select_related("batch").get(batch__public_id=job.subject)
     batch = filling.batch
     rows = waiting(clinic).filter(pk__gt=filling.after, pk__lte=filling.until).order_by("pk")
@@ -260,7 +263,7 @@ def write_file(*, by: User | None, batch: Batch, format: str) -> BatchFile:
 @transaction.atomic
 def _kept(by: User | None, batch: Batch, format: str, content: bytes, now: datetime) -> BatchFile:
     """The file as it is kept, or the one that somebody else has written meanwhile."""
-    Batch.objects.select_for_update().get(pk=batch.pk)
+    Batch.objects.select_for_update(no_key=True).get(pk=batch.pk)
     existing = BatchFile.objects.filter(batch=batch, format=format).first()
     if existing is not None:
         return existing
@@ -278,7 +281,7 @@ def _kept(by: User | None, batch: Batch, format: str, content: bytes, now: datet
 @transaction.atomic
 def record_payer_reference(*, by: User, claim: BatchClaim, number: str, shown: str = "") -> PayerReference:
     """The number that the payer gave a claim. `shown` is what stood there, so that nobody's entry is lost."""
-    BatchClaim.objects.select_for_update().get(pk=claim.pk)
+    BatchClaim.objects.select_for_update(no_key=True).get(pk=claim.pk)
     text = " ".join(number.split()).upper()
     if not text:
         raise Refused(f"Enter the number that {claim.payer.name} gave claim {claim.number}.")

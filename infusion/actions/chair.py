@@ -122,7 +122,7 @@ def _kept_already(order: Order, who: Patient) -> Order | None:
 @transaction.atomic
 def cancel_order(*, by: User, order: Order, reason: str) -> None:
     """Take an order that nobody has begun off the day."""
-    current = Order.objects.select_for_update().get(pk=order.pk)
+    current = Order.objects.select_for_update(no_key=True).get(pk=order.pk)
     if current.encounter_id is not None:
         raise Refused("This order has begun, so it cannot be taken off the day.")
     if current.cancelled_at is None:
@@ -138,7 +138,8 @@ def cancel_order(*, by: User, order: Order, reason: str) -> None:
 @transaction.atomic
 def begin_order(*, by: User, order: Order, premedication: Sequence[facts.Administration] = ()) -> Encounter:
     """The encounter that carries out an order, made once. Its dose is not given until someone confirms it."""
-    current = Order.objects.select_for_update().select_related("clinic", "patient", "payer").get(pk=order.pk)
+    rows = Order.objects.select_for_update(of=("self",), no_key=True).select_related("clinic", "patient", "payer")
+    current = rows.get(pk=order.pk)
     if current.encounter is not None:
         return current.encounter
     if current.cancelled_at is not None:

@@ -135,7 +135,7 @@ def keep_claim_facts(*, by: User, encounter: Encounter, shown: str, values: Mapp
 
     No line hangs on the first two, so an approval stands; modifiers hang on the price, so it has to be corrected first.
     """
-    current = Encounter.objects.select_for_update().get(pk=encounter.pk)
+    current = Encounter.objects.select_for_update(no_key=True).get(pk=encounter.pk)
     before = current.bought_340b
     if values.get("bought_340b", before) != before and current.state == Encounter.State.APPROVED:
         raise Refused("The lines are approved, and a modifier hangs on the price. Correct the encounter first.")
@@ -148,7 +148,7 @@ def keep_claim_facts(*, by: User, encounter: Encounter, shown: str, values: Mapp
 
 
 def _lock(row: Patient | Clinic) -> None:
-    type(row)._default_manager.select_for_update().get(pk=row.pk)
+    type(row)._default_manager.select_for_update(no_key=True).get(pk=row.pk)
 
 
 def _filled(row: Row, values: Mapping[str, Any]) -> Row:
@@ -162,7 +162,7 @@ def _filled(row: Row, values: Mapping[str, Any]) -> Row:
 def _changed(
     by: User, row: Row, shown: str, values: Mapping[str, Any], action: str, subject: str, clinic_id: int
 ) -> Row:
-    current = type(row)._default_manager.select_for_update().get(pk=row.pk)
+    current = type(row)._default_manager.select_for_update(no_key=True).get(pk=row.pk)
     if shown_digest(current) != shown:
         raise Changed(current)
     before, columns = recorded(current), list(values)

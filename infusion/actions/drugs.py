@@ -202,7 +202,7 @@ def _refuse_overlap(draft: DrugRow) -> None:
 
 def _current(row: DrugRow) -> DrugRow:
     """The row, locked. Raises Refused when another admin has changed it meanwhile."""
-    current = DrugRow.objects.select_for_update().get(pk=row.pk)
+    current = DrugRow.objects.select_for_update(no_key=True).get(pk=row.pk)
     if current.known_until is not None:
         raise Refused("Someone else has changed this drug meanwhile. Look at what is there now.")
     return current
@@ -220,7 +220,7 @@ def _refuse_while_proposed(row: DrugRow) -> None:
 
 
 def _open(proposal: DrugProposal) -> DrugProposal:
-    current = DrugProposal.objects.select_for_update().get(pk=proposal.pk)
+    current = DrugProposal.objects.select_for_update(no_key=True).get(pk=proposal.pk)
     if current.outcome != Outcome.OPEN:
         raise Refused("Someone else has decided on this meanwhile. Look at what is there now.")
     return current

@@ -259,7 +259,7 @@ def approve(
 
 
 def _locked(clinic: Clinic, *, public_id: UUID | None = None, client_id: UUID | None = None) -> Encounter | None:
-    mine = Encounter.objects.filter(clinic=clinic).select_for_update()
+    mine = Encounter.objects.filter(clinic=clinic).select_for_update(no_key=True)
     if public_id is not None:
         return mine.filter(public_id=public_id).first()
     return mine.filter(client_id=client_id).first() if client_id is not None else None
@@ -267,7 +267,8 @@ def _locked(clinic: Clinic, *, public_id: UUID | None = None, client_id: UUID | 
 
 def current_encounter(encounter: Encounter, version: int | None = None) -> Encounter:
     """The encounter as it is stored, locked. Raises Stale when it is no longer the version that was shown."""
-    current = Encounter.objects.select_for_update().select_related("clinic", "payer").get(pk=encounter.pk)
+    rows = Encounter.objects.select_for_update(of=("self",), no_key=True).select_related("clinic", "payer")
+    current = rows.get(pk=encounter.pk)
     if version is not None and current.version != version:
         raise Stale(current)
     return current
@@ -334,7 +335,7 @@ def keep_patient(
         if all(getattr(patient, each) for each in said):
             return patient
         # Read again under the lock: what someone corrects meanwhile stays.
-        patient = Patient.objects.select_for_update().get(pk=patient.pk)
+        patient = Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
         before, lacking = patient_document(patient), [each for each in said if not getattr(patient, each)]
         if not lacking:
             return patient

@@ -88,7 +88,7 @@ def check_fees(clinic: Clinic, fees: NewFees) -> FeeSchedule | None:
 @transaction.atomic
 def load_fees(*, by: User | None, clinic: Clinic, fees: NewFees, end_previous: bool = False) -> FeeSchedule:
     """Put a schedule in force. Raises FeesInTheWay for one that holds on the same days, unless it may be ended."""
-    Clinic.objects.select_for_update().get(pk=clinic.pk)
+    Clinic.objects.select_for_update(no_key=True).get(pk=clinic.pk)
     again = FeeSchedule.objects.filter(clinic=clinic, public_id=fees.public_id).first() if fees.public_id else None
     if again is not None:
         return again
@@ -108,7 +108,7 @@ def load_fees(*, by: User | None, clinic: Clinic, fees: NewFees, end_previous: b
 @transaction.atomic
 def withdraw_fees(*, by: User, schedule: FeeSchedule, reason: str) -> FeeSchedule:
     """Take a schedule out of force for every day. What was exported under it stays as it was written."""
-    current = FeeSchedule.objects.select_for_update().get(pk=schedule.pk)
+    current = FeeSchedule.objects.select_for_update(no_key=True).get(pk=schedule.pk)
     if current.withdrawn_at is not None:
         raise Refused("This schedule is withdrawn already.")
     if not reason.strip():

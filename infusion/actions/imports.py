@@ -139,7 +139,7 @@ def drop_look(*, look: Import) -> None:
 @transaction.atomic
 def confirm_import(*, by: User, look: Import, without_the_others: bool) -> Import:
     """Say that what is ready is to come in. Where some of the file stays out, that has to be agreed to."""
-    current = Import.objects.select_for_update().get(pk=look.pk)
+    current = Import.objects.select_for_update(no_key=True).get(pk=look.pk)
     if current.confirmed_at is not None:
         return current
     if not current.ready:

@@ -51,7 +51,7 @@ def make_program(*, by: User, public_id: UUID, name: str, scopes: Iterable[str])
 @transaction.atomic
 def revoke_program(*, by: User, client: ApiClient, reason: str) -> None:
     """Its token opens nothing from the next request on. What it recorded stays."""
-    current = ApiClient.objects.select_for_update().get(pk=client.pk)
+    current = ApiClient.objects.select_for_update(no_key=True).get(pk=client.pk)
     if current.revoked_at is None:
         _revoke(by, current, reason)
 
@@ -59,7 +59,7 @@ def revoke_program(*, by: User, client: ApiClient, reason: str) -> None:
 @transaction.atomic
 def revoke_all_programs(*, reason: str) -> None:
     """No token holds any more."""
-    for client in ApiClient.objects.select_for_update().filter(revoked_at=None):
+    for client in ApiClient.objects.select_for_update(no_key=True).filter(revoked_at=None):
         _revoke(None, client, reason)
 
 

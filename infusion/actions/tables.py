@@ -70,7 +70,7 @@ def changes_of(new: NewEdits) -> Changes:
 @transaction.atomic
 def load_edits(*, by: User | None, new: NewEdits) -> EditTable:
     """Put a quarter's table in force; another load of the same quarter is withdrawn and kept."""
-    list(EditTable.objects.select_for_update().filter(kind=new.kind, claims=new.claims))
+    list(EditTable.objects.select_for_update(no_key=True).filter(kind=new.kind, claims=new.claims))
     same = check_edits(new)
     if same is not None:
         _withdraw(by, same, f"Loaded again from {new.source.strip()}.")
@@ -87,7 +87,7 @@ def load_edits(*, by: User | None, new: NewEdits) -> EditTable:
 @transaction.atomic
 def withdraw_edits(*, by: User, table: EditTable, reason: str) -> EditTable:
     """Take a load out of force. Its rows stay, and so does what was approved and sent under it."""
-    current = EditTable.objects.select_for_update().get(pk=table.pk)
+    current = EditTable.objects.select_for_update(no_key=True).get(pk=table.pk)
     if current.withdrawn_at is not None:
         raise Refused("This load is withdrawn already.")
     if not reason.strip():

@@ -73,7 +73,7 @@ def keep_copy(
         return None
     said = {**entries, WRITTEN_BY: page.name} if page.name else dict(entries)
     held = {"encounter": encounter, "version": version, "entries": said, "kept_at": now}
-    copies = WorkingCopy.objects.select_for_update()
+    copies = WorkingCopy.objects.select_for_update(no_key=True)
     copy, is_new = copies.get_or_create(person=by, client_id=client_id, defaults=held)
     if not is_new:
         if not page.may_replace(copy):
@@ -89,7 +89,7 @@ def keep_copy(
 @transaction.atomic
 def drop_copy(*, by: User, client_id: UUID, page: OfPage = NAMELESS) -> None:
     """Forget what a page kept of a form: it was saved, or thrown away. What another page kept stays."""
-    copy = WorkingCopy.objects.select_for_update().filter(person=by, client_id=client_id).first()
+    copy = WorkingCopy.objects.select_for_update(no_key=True).filter(person=by, client_id=client_id).first()
     if copy is not None and page.may_replace(copy):
         copy.delete()
 

@@ -162,7 +162,7 @@ def take_back(*, by: User, encounter: Encounter, version: int) -> Encounter:
 
 
 def _locked(row: int) -> Selected:
-    return Selected.objects.select_for_update().select_related("selection").get(pk=row)
+    return Selected.objects.select_for_update(of=("self",), no_key=True).select_related("selection").get(pk=row)
 
 
 # Lists under a name ---------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def delete_view(*, by: User, view: SavedView) -> None:
 
 
 def _own(by: User, view: SavedView) -> SavedView:
-    stored = SavedView.objects.select_for_update().filter(pk=view.pk).first()
+    stored = SavedView.objects.select_for_update(no_key=True).filter(pk=view.pk).first()
     if stored is None or stored.owner_id != by.pk:
         raise Refused("Only the person who saved a list changes it. Save one of your own.")
     return stored

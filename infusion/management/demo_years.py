@@ -297,7 +297,7 @@ class Year:
     def tell(self, told: Sequence[tuple[Encounter, str]], new: Sequence[Patient]) -> None:
         """One audit row for each encounter and each new patient, linked into the chain."""
         audit.AuditHead.objects.get_or_create(pk=1)
-        head = audit.AuditHead.objects.select_for_update().get(pk=1)
+        head = audit.AuditHead.objects.select_for_update(no_key=True).get(pk=1)
         rows: list[tuple[str, User, str, object, audit.Document]] = [
             (
                 "patient.save",

@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 from django.utils.html import escape
 from django.views.decorators.csrf import requires_csrf_token
 
+from infusion.collisions import collided
 from infusion.logs import reference_of
 
 NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
@@ -51,7 +52,7 @@ def is_out_of_reach(problem: BaseException | None) -> bool:
     """Whether the database is away, full, locked or not to be written, or a disk is, and not a fault in the program."""
     while problem is not None:
         if isinstance(problem, (OperationalError, InterfaceError)):
-            return True
+            return not collided(problem)
         if isinstance(problem, OSError) and problem.errno in NO_ROOM:
             return True
         if getattr(problem, "sqlstate", "") == READ_ONLY:

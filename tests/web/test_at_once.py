@@ -14,11 +14,20 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 
-from infusion.actions import Ordered, OtherOrder, correct_patient, place_order
+from infusion.actions import (
+    Ordered,
+    OtherOrder,
+    Recorded,
+    correct_patient,
+    hand_to_billing,
+    place_order,
+    save_encounter,
+)
 from infusion.actions.claim_data import shown_digest
 from infusion.actions.encounters import keep_patient
 from infusion.audit import AuditEvent
-from infusion.models import Clinic, Order, Patient, User
+from infusion.collisions import collided
+from infusion.models import Clinic, Encounter, Order, Patient, User
 from payers.models import Payer
 
 pytestmark = [
@@ -111,3 +120,38 @@ def test_completing_a_patient_writes_nothing_over_a_correction(
     told = AuditEvent.objects.filter(action="patient.save").latest("sequence")
     assert told.before is not None
     assert told.before["sex"] == (told.after or {})["sex"] == "F"
+
+
+def test_a_new_record_and_a_tap_at_another_chair_pass_each_other(nurse: User, clinic: Clinic, sarah: Recorded) -> None:
+    """A record is checked against its clinic and payer as it is committed, which nobody else's change may hold."""
+    other = save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=sarah)
+    added = replace(sarah, patient_reference="MRN-1002")
+    saved, handed = meanwhile(
+        lambda: save_encounter(by=nurse, clinic=clinic, client_id=uuid4(), recorded=added),
+        lambda: hand_to_billing(by=nurse, encounter=other, version=other.version),
+    )
+    assert isinstance(handed, Encounter), handed
+    assert set(Encounter.objects.all()) == {saved, handed}
+
+
+def test_of_two_who_wait_for_each_other_one_collided(clinic: Clinic, other_clinic: Clinic) -> None:
+    both, problems = threading.Barrier(2), list[Exception]()
+
+    def write(first: Clinic, second: Clinic) -> None:
+        try:
+            with transaction.atomic():
+                Clinic.objects.filter(pk=first.pk).update(city="Albany")
+                both.wait(30)
+                Clinic.objects.filter(pk=second.pk).update(city="Albany")
+        except Exception as problem:
+            problems.append(problem)
+        finally:
+            connection.close()
+
+    orders = ((clinic, other_clinic), (other_clinic, clinic))
+    threads = [threading.Thread(target=write, args=order) for order in orders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert [collided(each) for each in problems] == [True], problems
