@@ -103,6 +103,16 @@ def constant(node: ast.AST) -> bool:
     return False
 
 
+def locks_of_others(tree: ast.AST) -> Iterator[ast.AST]:
+    """R09: a lock of a row's key, or of the rows joined to it, stops whoever only refers to them as they commit."""
+    for node in ast.walk(tree):
+        words = ast.unparse(node) if isinstance(node, ast.Call) else ""
+        of_keys = called(node) == "select_for_update" and "no_key=True" not in words
+        joined = called(node) == "select_related" and "select_for_update(" in words and "of=('self',)" not in words
+        if of_keys or joined:
+            yield node
+
+
 Rule = Callable[[ast.AST], Iterator[ast.AST]]
 RULES: dict[str, tuple[Rule, str]] = {
     "float columns": (float_columns, "x = models.DecimalField(max_digits=9, decimal_places=2)"),
@@ -115,6 +125,8 @@ RULES: dict[str, tuple[Rule, str]] = {
     "trusted text": (trusted_text, "mark_safe(text)"),
     "open forms": (open_forms, "@csrf_exempt\ndef view(request): ..."),
     "patterns of requests": (patterns_of_requests, "re.search(request.GET['q'], text)"),
+    "locks of keys": (locks_of_others, "rows.select_for_update()"),
+    "locks of joined rows": (locks_of_others, "rows.select_for_update(no_key=True).select_related('clinic')"),
 }
 # Where a rule does not hold, by file and line of code: why that is right.
 REVIEWED = {
@@ -178,6 +190,23 @@ def test_no_template_trusts_a_text_or_runs_one() -> None:
 )  # fmt: skip
 def test_a_trusted_text_is_seen(text: str) -> None:
     assert len(unsafe(text)) == 1
+
+
+SENT_BY_ITSELF = re.compile(r'<\w[^<>]*hx-trigger="[^"]*\b(?:every|load|revealed)\b[^<>]*>')
+
+
+def counts_as_a_touch(template: str) -> list[str]:
+    """R33: what a page asks for by itself says so, or it would keep a sign-in that nobody uses."""
+    return [tag for tag in SENT_BY_ITSELF.findall(template) if "X-Idle" not in tag]
+
+
+def test_what_a_page_asks_for_by_itself_is_no_touch() -> None:
+    assert [path.name for path in TEMPLATES if counts_as_a_touch(path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_page_that_keeps_a_sign_in_is_seen() -> None:
+    tag = '<div hx-get="/" hx-trigger="load delay:1s">'
+    assert counts_as_a_touch(f"<p>{tag}</p>") == [tag]
 
 
 # ruff's own rules about security --------------------------------------------------------------------------------------
