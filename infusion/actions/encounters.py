@@ -5,6 +5,7 @@ A question of billing is answered by an attested late entry: the record correcte
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -449,12 +450,19 @@ def rows_of_record(
 
 
 def _check_witnesses(by: User, clinic: Clinic, recorded: Recorded, stored: Encounter | None = None) -> None:
-    """A witness is someone else, and of this clinic. Whoever saw a discard that a colleague recorded may save it."""
-    named = list((recorded.witnesses or {}).values())
-    before = Discard.objects.filter(administration__encounter=stored, witness=by).count() if stored else 0
-    people = set(named)
-    if named.count(by.pk) > before:
+    """A witness is someone else, and of this clinic. Whoever saw a discard may save it, unless it is another by now."""
+    named = recorded.witnesses or {}
+    seen = Discard.objects.filter(administration__encounter=stored, witness=by) if stored else Discard.objects.none()
+    before = Counter(seen.values_list("administration__drug", "amount", "reason"))
+    mine = Counter(
+        (given.drug, discard.amount, discard.reason)
+        for given in recorded.facts.administrations
+        for n, discard in enumerate(given.discards)
+        if named.get((given.id, n)) == by.pk
+    )
+    if mine - before:
         raise Refused("You cannot be your own witness. Choose the second person who saw the drug being thrown away.")
+    people = set(named.values())
     if User.objects.filter(pk__in=people, clinic=clinic).count() != len(people):
         raise Refused("The witness of a discard does not work here. Choose someone of this clinic.")
 

@@ -403,8 +403,10 @@ def test_whoever_saw_a_discard_that_a_colleague_recorded_can_save_it_and_no_more
     assert at_the_chair.post(address, {**fields, "act": "save"}).status_code == 302
     assert saved_witnesses() == ["nurse3"]
     more = {"d1-w2-amount": "1", "d1-w2-reason": fields["d1-w1-reason"], "d1-w2-witness": str(second.pk)}
-    again = at_the_chair.post(address, {**fields, **more, "version": "2", "act": "save"})
-    assert "your own witness" in again.content.decode()
+    for changed in (more, {"d1-w1-amount": "250"}, {"d1-w1-reason": "broken_or_spilled"}):
+        again = at_the_chair.post(address, {**fields, **changed, "version": "2", "act": "save"})
+        assert "your own witness" in again.content.decode(), changed
+    assert saved_witnesses() == ["nurse3"]
 
 
 def test_nobody_is_their_own_witness_or_one_from_elsewhere(at_the_chair, clinic, nurse, other_nurse, sarah):
