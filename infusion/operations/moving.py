@@ -7,7 +7,9 @@ tables, and is dropped and created before another try. What was moved is read ba
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from infusion.operations.archive import Unsound, end_of_audit, look_at
 from infusion.operations.elsewhere import instead, sqlite_file
+from infusion.operations.restoring import unused
 
 ROWS_AT_ONCE = 2000
 Rows = Iterator[tuple[Any, ...]]
@@ -77,34 +80,45 @@ def move(file: Path) -> tuple[dict[str, tuple[int, str]], str]:
             "The PostgreSQL is not empty. Name a new database, so that nothing is mixed. If all it holds is the tables "
             "of a move that failed, drop it and create it again."
         )
-    with instead(sqlite_file(file)) as source:
-        look_at(source)
-        loader = MigrationLoader(source)
-        if set(loader.applied_migrations or ()) ^ set(loader.disk_migrations or ()):
-            raise Unsound(f"{file.name} is not of this version. Run manage.py migrate on it first.")
-        head = end_of_audit()
-        told = {model._meta.db_table: digest_of(model) for model in tables()}
-        kept = numbers_of(source)
-    try:
-        call_command("migrate", verbosity=0)
-        return filled(file, told, head, kept), head
-    except (Unsound, CommandError, Error, psycopg.Error, OSError) as problem:
-        raise Unfinished(
-            f"{str(problem).strip().rstrip('.')}. The PostgreSQL has empty tables now. Drop that database, create it "
-            "again and move once more; the SQLite file is as it was."
-        ) from problem
+    unused(file)
+    with closing(sqlite3.connect(file)) as watch:
+        with instead(sqlite_file(file)) as source:
+            look_at(source)
+            before = writes_seen_by(watch)
+            loader = MigrationLoader(source)
+            if set(loader.applied_migrations or ()) ^ set(loader.disk_migrations or ()):
+                raise Unsound(f"{file.name} is not of this version. Run manage.py migrate on it first.")
+            head = end_of_audit()
+            told = {model._meta.db_table: digest_of(model) for model in tables()}
+            kept = numbers_of(source)
+        try:
+            call_command("migrate", verbosity=0)
+            with transaction.atomic():
+                there = filled(file, told, head, kept)
+                if writes_seen_by(watch) != before:
+                    raise Unsound(f"Someone has written to {file.name} meanwhile. Stop the server and the workers.")
+        except (Unsound, CommandError, Error, psycopg.Error, OSError) as problem:
+            raise Unfinished(
+                f"{str(problem).strip().rstrip('.')}. The PostgreSQL has empty tables now. Drop that database, create "
+                "it again and move once more; the SQLite file is as it was."
+            ) from problem
+    return there, head
+
+
+def writes_seen_by(watch: sqlite3.Connection) -> int:
+    """Another number once any other connection has written to the file."""
+    return int(watch.execute("PRAGMA data_version").fetchone()[0])
 
 
 def filled(file: Path, told: dict[str, tuple[int, str]], head: str, kept: dict[str, int]) -> dict[str, tuple[int, str]]:
     """Count and digest of each table, once they are the same as in the file."""
-    with transaction.atomic():
-        fill(file)
-        set_numbers(kept)
-        there = {model._meta.db_table: digest_of(model) for model in tables()}
-        if differing := sorted(table for table in told if told[table] != there[table]):
-            raise Unsound(f"These tables would not be the same: {', '.join(differing)}.")
-        if end_of_audit() != head:
-            raise Unsound("The audit would end elsewhere.")
+    fill(file)
+    set_numbers(kept)
+    there = {model._meta.db_table: digest_of(model) for model in tables()}
+    if differing := sorted(table for table in told if told[table] != there[table]):
+        raise Unsound(f"These tables would not be the same: {', '.join(differing)}.")
+    if end_of_audit() != head:
+        raise Unsound("The audit would end elsewhere.")
     return there
 
 

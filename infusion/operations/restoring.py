@@ -122,8 +122,7 @@ def brought_up(there: BaseDatabaseWrapper, record: Record | None) -> tuple[str, 
 def into_sqlite(file: Path, record: Record | None, key_file: Path | None) -> tuple[str, dict[str, int], str]:
     """Looked at beside the place where it goes, so that one renaming puts it there."""
     place = Path(connection.settings_dict["NAME"])
-    if users := processes_with(place):
-        raise Occupied(f"{place} is open in process {', '.join(users)}. Stop the server first.")
+    unused(place)
     with private(place.with_name(f".{place.name}.part")) as part:
         plain = opened(file, key_file, part)
         if plain != part:
@@ -135,6 +134,7 @@ def into_sqlite(file: Path, record: Record | None, key_file: Path | None) -> tup
                 cursor.execute("PRAGMA journal_mode=DELETE")
         Path(f"{part}.migrating").unlink(missing_ok=True)
         on_disk(part)
+        unused(place)  # a server that looks in now and then may have come meanwhile
         kept = aside(place)
         part.replace(place)
         on_disk(place.parent)
@@ -159,6 +159,12 @@ def aside(place: Path) -> str:
     for end in ends:
         Path(f"{place}{end}").replace(f"{kept}{end}")
     return kept if ends else ""
+
+
+def unused(place: Path) -> None:
+    """Raises Occupied where another process has the file open."""
+    if users := processes_with(place):
+        raise Occupied(f"{place} is open in process {', '.join(users)}. Stop the server first.")
 
 
 def processes_with(place: Path) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
 import time
+from contextlib import closing
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -100,6 +103,38 @@ def test_a_move_that_breaks_off_says_what_to_do(
     monkeypatch.setattr(moving, "copy_table", broken)
     with empty(tmp_path), pytest.raises(CommandError, match=r"^No record was moved\. gone\. .*Drop that database"):
         call_command("move_to_postgres", tmp_path / "site.sqlite3")
+
+
+@of_postgresql
+@pytest.mark.both
+def test_what_is_written_meanwhile_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, of_module = tmp_path / "site.sqlite3", moving.copy_table
+    a_site(file, 1)
+
+    def beside_a_nurse(there: Any, cursor: Any, model: Any) -> None:
+        of_module(there, cursor, model)
+        if model._meta.db_table == tables()[-1]._meta.db_table:
+            with closing(sqlite3.connect(file)) as theirs, theirs:
+                theirs.execute("UPDATE infusion_clinic SET city = 'Albany'")
+
+    monkeypatch.setattr(moving, "copy_table", beside_a_nurse)
+    with empty(tmp_path):
+        with pytest.raises(CommandError, match=r"^No record was moved\. Someone has written to site\.sqlite3"):
+            call_command("move_to_postgres", file)
+        assert not Encounter.objects.exists()
+
+
+@of_postgresql
+@pytest.mark.both
+def test_a_file_that_a_server_has_open_is_not_moved(tmp_path: Path) -> None:
+    file = tmp_path / "site.sqlite3"
+    a_site(file, 1)
+    with subprocess.Popen(["sleep", "60"], stdin=file.open()) as server, empty(tmp_path):
+        try:
+            with pytest.raises(CommandError, match=rf"^Nothing was moved\. .*open in process {server.pid}"):
+                call_command("move_to_postgres", file)
+        finally:
+            server.kill()
 
 
 def test_only_an_empty_postgresql_is_moved_to(tmp_path: Path) -> None:

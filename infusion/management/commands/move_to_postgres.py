@@ -31,5 +31,6 @@ class Command(BaseCommand):
             raise CommandError(f"Nothing was moved. {problem}") from problem
         rows = sum(count for count, _ in tables.values())
         self.stdout.write(
-            f"{rows:,} rows in {len(tables)} tables moved, read back and found the same.\nHead of the audit: {head}"
+            f"{rows:,} rows in {len(tables)} tables moved, read back and found the same.\nHead of the audit: {head}\n"
+            f"Start the server with this DATABASE_URL: what is written to {options['file'].name} now would stay there."
         )
