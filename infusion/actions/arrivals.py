@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from infusion import audit, judgements
@@ -145,9 +144,8 @@ def _told_of(encounter: Encounter, source: Mapping[str, Any]) -> audit.Told:
 
 
 def _forget_those_beside(of_known_patients: Sequence[Encounter], written: Sequence[Encounter]) -> None:
-    """What a second visit of a day bears on is judged anew."""
-    beside = Q(pk__in=[])
-    for patient, day in {(each.patient_id, each.date_of_service) for each in of_known_patients}:
-        beside |= Q(patient=patient, date_of_service=day)
+    """What a visit bears on is judged anew, on its own day and on others."""
     if of_known_patients:
-        judgements.forget(Encounter.objects.filter(beside).exclude(pk__in=[each.pk for each in written]))
+        patients = {each.patient_id for each in of_known_patients}
+        beside = Encounter.objects.filter(patient__in=patients)
+        judgements.forget(beside.exclude(pk__in=[each.pk for each in written]))

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -66,7 +67,7 @@ def make_batch(*, by: User, clinic: Clinic, client_id: UUID, encounters: Iterabl
 
     All of them or none: refused where one is not ready any more.
     """
-    locked, wanted = Clinic.objects.select_for_update(no_key=True).get(pk=clinic.pk), list(encounters)
+    locked, wanted = _locked(clinic), list(encounters)
     existing = Batch.objects.filter(clinic=locked, client_id=client_id).first()
     if existing is not None:
         if {each.pk for each in wanted} != set(existing.claims.values_list("encounter", flat=True)):
@@ -89,8 +90,19 @@ def make_batch(*, by: User, clinic: Clinic, client_id: UUID, encounters: Iterabl
     return batch
 
 
+def _senders(clinic: Clinic) -> QuerySet[Clinic]:
+    """The clinic and those that send under its number: who receives the files takes the number of a batch once."""
+    own = Q(pk=clinic.pk)
+    return Clinic.objects.filter(own | Q(sender_id=clinic.sender_id) if clinic.sender_id else own)
+
+
+def _locked(clinic: Clinic) -> Clinic:
+    """The clinic as it is stored, locked with those that number their batches together with it."""
+    return next(each for each in _senders(clinic).select_for_update(no_key=True).order_by("pk") if each == clinic)
+
+
 def _next_batch(by: User, clinic: Clinic, client_id: UUID) -> Batch:
-    last = Batch.objects.filter(clinic=clinic).order_by("-number").first()
+    last = Batch.objects.filter(clinic__in=_senders(clinic)).order_by("-number").first()
     number = last.number + 1 if last else 1
     return Batch(clinic=clinic, client_id=client_id, number=number, made_by=by, made_at=timezone.now())
 
@@ -171,7 +183,7 @@ def begin_batch(*, by: User, clinic: Clinic, client_id: UUID) -> Batch:
 
     What is not ready when its turn comes stays where it is, and so does what is more than a batch takes.
     """
-    locked = Clinic.objects.select_for_update(no_key=True).get(pk=clinic.pk)
+    locked = _locked(clinic)
     existing = Batch.objects.filter(clinic=locked, client_id=client_id).first()
     if existing is not None:
         if not BatchFilling.objects.filter(batch=existing).exists():

@@ -38,10 +38,11 @@ def write(claims: Sequence[Claim], sender: Sender, batch_number: int, written_at
     """A Bundle of type collection as UTF-8 JSON with exact numbers. Raises Unwritable."""
     if problems := unsound_batch(claims):
         raise Unwritable(problems)
+    batch = f"{claims[0].number.partition('-')[0]}-{batch_number}"  # each clinic counts its batches from one
     bundle = {
         "resourceType": "Bundle",
-        "id": str(uuid5(NAMESPACE_URL, f"{OURS}batch:{sender.sender_id}:{batch_number}")),
-        "identifier": {"system": f"{OURS}batch", "value": str(batch_number)},
+        "id": str(uuid5(NAMESPACE_URL, f"{OURS}batch:{sender.sender_id}:{batch}")),
+        "identifier": {"system": f"{OURS}batch", "value": batch},
         "type": "collection",
         "timestamp": written_at.isoformat(),
         "entry": [entry for claim in claims for entry in _entries(claim, written_at)],

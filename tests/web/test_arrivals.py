@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
@@ -77,6 +78,7 @@ def test_a_patient_who_is_known_is_completed_and_not_doubled(clinic: Clinic, bil
         encounter=judged, encounter_version=1, rules="", errors=0, warnings=0, claim_findings=0, findings=[], lines=[],
         content_hash="",
     )  # fmt: skip
+    Encounter.objects.filter(pk=judged.pk).update(date_of_service=date(2026, 6, 1))  # a dose bears on later ones
     save_new_encounters(by=biller, clinic=clinic, drafts=drafts(sarah, 2, patients=1))
     assert Patient.objects.get(reference="P0").name == "N 0"
     assert not Judgement.objects.filter(encounter=judged).exists()

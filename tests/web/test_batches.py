@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import re
 import shutil
 import sqlite3
@@ -828,3 +829,25 @@ def test_another_clinics_batch_and_encounters_are_not_there(house: House, next_d
     )
     assert reply.status_code == 404
     assert not hasattr(mine, "payer_reference")
+
+
+@pytest.mark.parametrize(("sender", "number"), [("RIVERSIDE", 2), ("HILLSIDE", 1), ("", 1)])
+def test_a_number_leaves_once_under_a_senders_name(
+    site: Site, other_clinic: Clinic, other_nurse: User, other_biller: User, sender: str, number: int
+) -> None:
+    """Who receives the files of one sender takes a number once, whichever clinic of theirs it comes from."""
+    here = site.batch(site.approved())
+    there = Site(other_clinic, other_nurse, other_biller, site.medicare, site.sarah)
+    Clinic.objects.filter(pk=other_clinic.pk).update(sender_id=sender, sends_claims=bool(sender))
+    batch = there.batch(there.approved("MRN-2001"))
+    assert (here.number, batch.number) == (1, number)
+
+
+def test_two_clinics_bundles_have_names_of_their_own(
+    site: Site, other_clinic: Clinic, other_nurse: User, other_biller: User
+) -> None:
+    there = Site(other_clinic, other_nurse, other_biller, site.medicare, site.sarah)
+    Clinic.objects.update(sender_id="", sends_claims=False)
+    made = [(site, site.batch(site.approved())), (there, there.batch(there.approved("MRN-2001")))]
+    bundles = [json.loads(each.file(batch, "fhir")) for each, batch in made]
+    assert len({bundle["id"] for bundle in bundles}) == len({bundle["identifier"]["value"] for bundle in bundles}) == 2
