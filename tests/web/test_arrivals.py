@@ -78,11 +78,24 @@ def test_a_patient_who_is_known_is_completed_and_not_doubled(clinic: Clinic, bil
         encounter=judged, encounter_version=1, rules="", errors=0, warnings=0, claim_findings=0, findings=[], lines=[],
         content_hash="",
     )  # fmt: skip
-    Encounter.objects.filter(pk=judged.pk).update(date_of_service=date(2026, 6, 1))  # a dose bears on later ones
     save_new_encounters(by=biller, clinic=clinic, drafts=drafts(sarah, 2, patients=1))
     assert Patient.objects.get(reference="P0").name == "N 0"
     assert not Judgement.objects.filter(encounter=judged).exists()
     assert list(replay.differences()) == []
+
+
+def test_a_dose_that_is_brought_in_has_the_patients_later_days_judged_anew(
+    clinic: Clinic, biller: User, sarah: Recorded
+) -> None:
+    later, dose = drafts(sarah, 2, patients=1)
+    save_new_encounters(by=biller, clinic=clinic, drafts=[later])
+    Encounter.objects.update(date_of_service=date(2026, 6, 1))
+    Judgement.objects.create(
+        encounter=Encounter.objects.get(), encounter_version=1, rules="", errors=0, warnings=0, claim_findings=0,
+        findings=[], lines=[], content_hash="",
+    )  # fmt: skip
+    save_new_encounters(by=biller, clinic=clinic, drafts=[dose])
+    assert not Judgement.objects.exists()
 
 
 def asks_too_early(model: type[Model], monkeypatch: pytest.MonkeyPatch) -> None:
