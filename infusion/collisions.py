@@ -6,7 +6,6 @@ Nothing of it was written, so whoever pressed a button need not know. SQLite has
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponseBase
@@ -25,16 +24,18 @@ class BeginsAgain:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self.get_response(request)
 
-    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
+    def process_exception(self, request: HttpRequest, problem: BaseException) -> HttpResponseBase | None:
+        asked = request.resolver_match
         for _ in range(TRIES - 1):
+            if asked is None or not collided(problem):
+                break
             try:
-                reply: HttpResponseBase = view(request, *args, **kwargs)
-            except OperationalError as problem:
-                if not collided(problem):
-                    raise
+                reply: HttpResponseBase = asked.func(request, *asked.args, **asked.kwargs)
+            except OperationalError as again:
+                problem = again
             else:
                 return reply
-        return None  # the last try is Django's own
+        return None
 
 
 def collided(problem: BaseException) -> bool:
