@@ -16,7 +16,7 @@ TRIES = 3
 
 
 class BeginsAgain:
-    """Middleware, the last before the view."""
+    """Middleware: calls a view again whose transaction was ended. What it did in one before that stays done."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
