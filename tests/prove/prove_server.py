@@ -157,7 +157,7 @@ def test_nobody_meets_a_locked_database(
                 began = time.monotonic()
                 read[server.ask("GET", reverse("encounter-new"), cookie).status] += 1
                 slow.append(time.monotonic() - began)
-                stop.wait(1)
+                stop.wait(0.5)
 
         readers = [threading.Thread(target=reader, daemon=True) for _ in range(READERS)]
         for thread in readers:

@@ -426,7 +426,7 @@ def longest(person: User) -> int:
 
 @pytest.mark.proves("R33")
 def test_a_sign_in_ends_when_nobody_is_there(nurse: User, biller: User, admin_user: User, prove: Prove) -> None:
-    rounds = size(1, 15)
+    rounds = size(1, 60)
     found = wrong_ends([nurse, biller, admin_user], rounds)
     hours = longest(nurse) if share() else LONGEST
     prove(
