@@ -226,7 +226,7 @@ class Place:
     total: int
     previous: UUID | None
     next: UUID | None
-    film: tuple[UUID, ...]
+    film: tuple[int, ...]
 
     @property
     def total_words(self) -> str:
@@ -360,11 +360,11 @@ class Worklist:
         )
         return [Item(each) for each in sorted(found, key=lambda each: order[each.pk])]
 
-    def named(self, ids: Iterable[UUID]) -> list[Item]:
-        """The encounters of these ids, in their order."""
-        order = {public_id: position for position, public_id in enumerate(ids)}
-        rows = dict(self._mine.filter(public_id__in=order).values_list("public_id", "pk"))
-        return self.items(sorted(rows.values(), key={pk: order[each] for each, pk in rows.items()}.__getitem__))
+    def rows_of(self, ids: Iterable[UUID]) -> list[int]:
+        """The rows of the encounters of these ids, in their order."""
+        ids = list(ids)
+        rows = dict(self._mine.filter(public_id__in=ids).values_list("public_id", "pk"))
+        return [rows[each] for each in ids if each in rows]
 
     def place(self, encounter: Encounter, listing: Listing | str) -> Place:
         """The neighbours of an encounter, also when it has just left the list."""
@@ -381,15 +381,13 @@ class Worklist:
             rows.pop(here)
         before, after = rows[max(0, here - FILM_LENGTH) : here], rows[here + inside : here + FILM_LENGTH + 1]
         first = max(0, min(here - FILM_LENGTH // 2, len(rows) - FILM_LENGTH))
-        film = rows[first : first + FILM_LENGTH]
-        near = {*before[-1:], *after[:1], *film}
-        names = dict(self._mine.filter(pk__in=near).values_list("pk", "public_id"))
+        names = dict(self._mine.filter(pk__in=[*before[-1:], *after[:1]]).values_list("pk", "public_id"))
         return Place(
             number=here + 1 if inside else None,
             total=len(rows),
             previous=names[before[-1]] if before else None,
             next=names[after[0]] if after else None,
-            film=tuple(names[pk] for pk in film),
+            film=tuple(rows[first : first + FILM_LENGTH]),
         )
 
 

@@ -145,8 +145,8 @@ def uuid_of(text: str) -> UUID | None:
 
 def ready_page(request: HttpRequest, refusal: str = "", ticked: frozenset[str] | None = None) -> HttpResponse:
     clinic = clinic_of(request)
-    found = Paginator(waiting(clinic), WAITING_ON_A_PAGE).get_page(request.GET.get("page"))
-    shown = waiting(clinic).filter(pk__in=[each.pk for each in found.object_list])
+    found = Paginator(waiting(clinic).values_list("pk", flat=True), WAITING_ON_A_PAGE).get_page(request.GET.get("page"))
+    shown = encounters_of(clinic).filter(pk__in=list(found.object_list)).order_by("date_of_service", "pk")
     rows = [row_of(each, request, ticked) for each in standing_of(clinic, shown)]
     context = {
         "refusal": refusal,

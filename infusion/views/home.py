@@ -166,16 +166,19 @@ def encounters(request: HttpRequest) -> HttpResponse:
     listing = listing_of(request.GET, names, worklist.today)
     found = worklist.encounters(listing)
     page = Pages(found.values_list("pk", flat=True), ROWS_ON_A_PAGE, request.GET.get("page")).page_asked_for
-    items = worklist.items(page.object_list)
-    lately = [] if request.GET.get("view") or listing.is_filtered else worklist.items(latest_beside(worklist, items))
+    shown = list(page.object_list)
+    beside = [] if request.GET.get("view") or listing.is_filtered else list(latest_beside(worklist, shown))
+    items = worklist.items([*shown, *beside])
     context = {
         "listing": listing,
         "name": listing.name,
         "heading": LABELS[listing.name] if len(names) == 1 or listing.name != ALL else "All encounters",
         "views": strip(worklist, names, listing.name),
         "page": page,
-        "rows": [row_of(item, listing, roles_of(user), worklist.today) for item in items],
-        "lately": [row_of(item, Listing(listing.name, {}), roles_of(user), worklist.today) for item in lately],
+        "rows": [row_of(item, listing, roles_of(user), worklist.today) for item in items[: len(shown)]],
+        "lately": [
+            row_of(item, Listing(listing.name, {}), roles_of(user), worklist.today) for item in items[len(shown) :]
+        ],
         "empty": EMPTY[listing.name] if not listing.is_filtered and not listing.search else NOTHING_MATCHES,
         "today": worklist.today,
         "nothing_selected": request.GET.get("said") == "nothing",
@@ -206,9 +209,9 @@ def desk_of(user: User, worklist: Worklist, listing: Listing) -> dict[str, objec
     }  # fmt: skip
 
 
-def latest_beside(worklist: Worklist, shown: list[Item]) -> QuerySet[Encounter, int]:
+def latest_beside(worklist: Worklist, shown: list[int]) -> QuerySet[Encounter, int]:
     """The newest encounters that a home does not show already, whatever became of them."""
-    others = encounters_of(worklist.clinic).exclude(pk__in=[item.encounter.pk for item in shown])
+    others = encounters_of(worklist.clinic).exclude(pk__in=shown)
     return others.order_by("-pk").values_list("pk", flat=True)[:ROWS_LATELY]
 
 

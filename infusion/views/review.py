@@ -233,7 +233,7 @@ def surroundings(request: HttpRequest, encounter: Encounter) -> dict[str, object
     asked = listing_of(request.GET, DESK, worklist.today)
     listing = asked if request.GET.get("view") == name else Listing(name, {})
     place: Place = worklist.place(encounter, listing)
-    film: list[Row] = [row_of(item, listing, frozenset()) for item in worklist.named(place.film)]
+    film: list[Row] = [row_of(item, listing, frozenset()) for item in worklist.items(place.film)]
     views: list[View] = strip(worklist, DESK, name)
     return {"view": name, "listing": listing, "views": views, "place": place, "film": film}
 

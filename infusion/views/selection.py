@@ -62,7 +62,7 @@ def choose(request: HttpRequest) -> HttpResponse:
 def ticked(worklist: Worklist, chosen: Sequence[str]) -> list[int]:
     """The rows of what was ticked, each once, and of this clinic alone."""
     ids = [UUID(each) for each in dict.fromkeys(chosen) if is_an_id(each)]
-    return [item.encounter.pk for item in worklist.named(ids)]
+    return worklist.rows_of(ids)
 
 
 def is_an_id(text: str) -> bool:
