@@ -197,6 +197,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "infusion.collisions.BeginsAgain",
+    "infusion.turns.OneAtATime",
 ]
 
 ROOT_URLCONF = "infusion.urls"
