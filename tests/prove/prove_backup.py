@@ -246,6 +246,7 @@ def test_a_restored_site_keeps_no_way_in_that_ended_after_the_backup(
         out = StringIO()
         call_command("restore", file, stdout=out)
         assert "Make new sealed codes with manage.py break_glass." in out.getvalue()
+        assert "Batches made after this backup are unknown here" in out.getvalue()
         assert archive.end_of_audit() in out.getvalue()
         assert archive.end_of_audit() != record.head
         with pytest.raises(Refused, match="do not belong together"):

@@ -43,5 +43,7 @@ class Command(BaseCommand):
             self.stdout.write(f"What was there before is kept as {kept}. Remove it once you no longer need it.")
         self.stdout.write(
             "Everyone signs in again. Whoever was switched off after this backup can sign in: look at /admin/.\n"
-            "No emergency code and no PIN counts any more. Make new sealed codes with manage.py break_glass."
+            "No emergency code and no PIN counts any more. Make new sealed codes with manage.py break_glass.\n"
+            "Batches made after this backup are unknown here: their claims would leave a second time, and under "
+            "numbers that were given before. Hold them first (docs/operations.md)."
         )
