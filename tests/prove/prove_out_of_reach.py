@@ -202,11 +202,14 @@ def test_one_word_says_whether_the_site_is_well(
 
 @contextmanager
 def file_closed(server: Server) -> Iterator[None]:
+    """The folder too: who has the file open may write to it still, but keeps no journal of that."""
     file = Path(server.database.removeprefix("sqlite:///"))
     file.chmod(0o444)
+    file.parent.chmod(0o555)
     try:
         yield
     finally:
+        file.parent.chmod(0o700)
         file.chmod(0o600)
 
 
