@@ -5,7 +5,7 @@ The same tests run in the ordinary suite at a small size, and under `make prove`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,20 @@ class Gather:
         self.passed = list(self.run)
         self.commit = this_commit()
 
+    def expect(self, tests: Iterable[str]) -> None:
+        """Until they end, these have not passed: a run that is cut short is not taken for a whole one."""
+        for test in tests:
+            self.run.setdefault(test, Told([], False, 0, self.commit, [], share()))
+        if self.path:
+            keep(self.path, self.run)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.expect(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Iterable[str]) -> None:
+        self.expect(ids)
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["passed"] = self.passed
@@ -121,7 +135,9 @@ class Gather:
         if report.when != "teardown":
             return
         del self.under_way[report.nodeid]
-        if report.nodeid not in self.skipped:
+        if report.nodeid in self.skipped:
+            self.run.pop(report.nodeid, None)
+        else:
             self.run[report.nodeid] = told
         if self.path:
             keep(self.path, self.run)

@@ -222,8 +222,8 @@ def plain_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def document(rows: Sequence[Row], day: str, commits: Mapping[str, int]) -> str:
-    """docs/proof.md."""
+def document(rows: Sequence[Row], day: str, commits: Mapping[str, int], left: Sequence[str] = ()) -> str:
+    """docs/proof.md. `left` are the tests that have not ended, or failed."""
     lines = complete(rows)
     short = sum(line.state == SHORT for line in lines)
     return "\n".join(
@@ -232,7 +232,8 @@ def document(rows: Sequence[Row], day: str, commits: Mapping[str, int]) -> str:
             "",
             f"Written by `make prove` on {day}: each figure below was measured at {versions(commits)}, on SQLite and, "
             "where it says so, on PostgreSQL. `make prove` fails as long as a row is short or missing. "
-            + (f"{short} of {len(lines)} rows fall short." if short else "No row falls short."),
+            + (f"{short} of {len(lines)} rows fall short." if short else "No row falls short.")
+            + (f" This run is not whole: {len(left)} of its tests have not ended, or failed." if left else ""),
             "",
             "Each measurement has a control that removes the safeguard and then has to fail.",
             "",
@@ -321,13 +322,18 @@ def main(arguments: list[str]) -> int:
     page, *files = map(Path, arguments)
     runs = [kept(file) for file in files]
     rows = [row for run in runs for row in rows_of(run)]
-    commits = Counter(told.commit for run in runs for told in run.values())
-    page.write_text(document(rows, f"{datetime.now().astimezone():%B %-d, %Y}", commits), encoding="utf-8")
+    commits = Counter(told.commit for run in runs for told in run.values() if told.passed)
+    left = [test for run in runs for test, told in run.items() if not told.passed]
+    left += [f"all of {file}" for file, run in zip(files, runs, strict=True) if not run]
+    day = f"{datetime.now().astimezone():%B %-d, %Y}"
+    page.write_text(document(rows, day, commits, left), encoding="utf-8")
+    for test in left:
+        sys.stdout.write(f"{test} has not ended, or failed.\n")
     for line in complete(rows):
         if line.state == SHORT:
             sys.stdout.write(f"{line.requirement} is short: {REQUIREMENTS[line.requirement]}: {line.measured}\n")
     sys.stdout.write(time_table(seconds_of(*runs)) + "\n")
-    if not passes(rows):
+    if left or not passes(rows):
         return 1
     for file in files:
         file.unlink(missing_ok=True)  # the next run begins from the start

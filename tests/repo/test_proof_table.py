@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -88,7 +89,7 @@ def told(seconds: float, *rows: Row, commit: str = "abc1234") -> Told:
 def test_what_took_how_long_is_told_of_all_runs_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keep(tmp_path / "1.json", {"a.py::one": told(60, *ALL_OK), "a.py::two": told(600), "b.py::one": told(90)})
     keep(tmp_path / "2.json", {"b.py::one": told(20, commit="def5678")})
-    assert main([str(tmp_path / name) for name in ("page.md", "1.json", "2.json", "3.json")]) == 0
+    assert main([str(tmp_path / name) for name in ("page.md", "1.json", "2.json")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[1:3]] == [["660", "s", "a.py"], ["110", "s", "b.py"]]
     assert lines[3].startswith("     770 s")
@@ -105,6 +106,19 @@ def test_a_run_that_falls_short_is_kept_to_go_on_with_and_a_complete_one_is_not(
     assert kept(run) == {}
 
 
+def test_a_run_that_is_not_whole_falls_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row may have a figure already, though another test of it has not ended, or a control of it failed."""
+    page, run, other = tmp_path / "page.md", tmp_path / "1.json", tmp_path / "2.json"
+    keep(run, {"a.py::one": told(60, *ALL_OK), "a.py::two": replace(told(0), passed=False)})
+    assert main([str(page), str(run)]) == 1
+    assert "a.py::two has not ended, or failed." in capsys.readouterr().out
+    assert "This run is not whole: 1 of its tests" in page.read_text()
+    keep(run, {"a.py::one": told(60, *ALL_OK)})
+    assert main([str(page), str(run), str(other)]) == 1
+    assert f"all of {other} has not ended" in capsys.readouterr().out
+    assert main([str(page), str(run)]) == 0
+
+
 def test_what_was_measured_at_a_smaller_size_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
     small, full, failed = (
         Told([], passed, 1, "abc1234", [], share) for passed, share in ((True, 0.1), (True, 1), (False, 1))
@@ -115,7 +129,7 @@ def test_what_was_measured_at_a_smaller_size_is_measured_again(monkeypatch: pyte
     assert [small.stands, full.stands] == [True, False]
 
 
-def test_only_a_test_that_ended_is_kept(tmp_path: Path) -> None:
+def test_a_test_has_passed_once_it_ended(tmp_path: Path) -> None:
     run = tmp_path / "1.json"
     gather = Gather(SimpleNamespace(getoption=lambda *_: str(run)))  # type: ignore[arg-type]
 
@@ -127,12 +141,14 @@ def test_only_a_test_that_ended_is_kept(tmp_path: Path) -> None:
             )
         )  # fmt: skip
 
+    gather.expect(["a.py::cut_short", "b.py::whole", "b.py::skipped"])
     reported("a.py::cut_short", "setup")
     for when in ("setup", "call", "teardown"):
         reported("b.py::whole", when)
         reported("b.py::fails", when, "failed" if when == "call" else "passed")
         reported("b.py::skipped", when, "skipped" if when == "call" else "passed")
     assert {test: (told.passed, told.seconds) for test, told in kept(run).items()} == {
+        "a.py::cut_short": (False, 0),
         "b.py::whole": (True, 4.5),
         "b.py::fails": (False, 4.5),
     }
