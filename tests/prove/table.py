@@ -233,7 +233,11 @@ def document(rows: Sequence[Row], day: str, commits: Mapping[str, int], left: Se
             f"Written by `make prove` on {day}: each figure below was measured at {versions(commits)}, on SQLite and, "
             "where it says so, on PostgreSQL. `make prove` fails as long as a row is short or missing. "
             + (f"{short} of {len(lines)} rows fall short." if short else "No row falls short.")
-            + (f" This run is not whole: {len(left)} of its tests have not ended, or failed." if left else ""),
+            + (
+                f" This run is not whole: {len(left)} of its tests have not ended, or failed: a row may lack a part."
+                if left
+                else ""
+            ),
             "",
             "Each measurement has a control that removes the safeguard and then has to fail.",
             "",
