@@ -168,9 +168,12 @@ def reading_content(
     return canonical(content)
 
 
+_spelling = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def canonical(document: object) -> str:
     """JSON with one spelling for one content."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _spelling.encode(document)
 
 
 def digest(text: str) -> str:
