@@ -25,6 +25,8 @@ from payers.selectors import overrides_known
 
 Status = PolicyOverride.Status
 MOST_RULES = 5_000
+TABLES_OF_A_RULE = 4  # its own, its values' and its payer's, with room
+TOO_MANY = f"The file has more than {MOST_RULES:,} rules. Share it in parts."
 LONGEST_LINE = 10_000
 SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 NAMES = {each.name for each in fields(Departure)}
@@ -98,8 +100,11 @@ def _said(row: PolicyOverride) -> dict[str, Any]:
 
 def read_pack(text: str) -> list[PackedPayer]:
     """The payers of a file. Raises Unreadable with everything that is wrong, by payer and rule."""
-    if any(len(line) > LONGEST_LINE for line in text.splitlines()):
+    lines = text.splitlines()
+    if any(len(line) > LONGEST_LINE for line in lines):
         raise Unreadable([f"A line is longer than {LONGEST_LINE:,} characters, which no rule needs."])
+    if sum(line.startswith("[") for line in lines) > TABLES_OF_A_RULE * MOST_RULES:
+        raise Unreadable([TOO_MANY])
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
@@ -109,7 +114,7 @@ def read_pack(text: str) -> list[PackedPayer]:
     problems: list[str] = []
     payers = [_payer(entry, number, problems) for number, entry in enumerate(_tables(document, "payer", problems), 1)]
     if sum(len(payer.rules) for payer in payers) > MOST_RULES:
-        problems.append(f"The file has more than {MOST_RULES:,} rules. Share it in parts.")
+        problems.append(TOO_MANY)
     if not payers and not problems:
         problems.append("The file names no payer.")
     if problems:

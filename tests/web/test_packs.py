@@ -169,6 +169,13 @@ def test_what_is_no_pack_is_said_at_the_field(admin: Client, content: bytes) -> 
     assert not Payer.objects.exists()
 
 
+def test_more_tables_than_any_pack_has_are_refused_before_they_are_read() -> None:
+    with pytest.raises(Unreadable, match="more than 5,000 rules"):
+        read_pack("[[payer]]\n" * 20_001 + "not toml")
+    with pytest.raises(Unreadable, match="not readable as TOML"):
+        read_pack("[[payer]]\n" * 20_000 + "not toml")
+
+
 def test_the_file_is_what_the_pack_says(admin: Client, medicare: Payer) -> None:
     published(medicare, "ndc_required", True)
     assert admin.get(reverse("payers:pack-file")).content.decode() == pack_text([medicare])
