@@ -103,7 +103,7 @@ def read_pack(text: str) -> list[PackedPayer]:
     lines = text.splitlines()
     if any(len(line) > LONGEST_LINE for line in lines):
         raise Unreadable([f"A line is longer than {LONGEST_LINE:,} characters, which no rule needs."])
-    if sum(line.startswith("[") for line in lines) > TABLES_OF_A_RULE * MOST_RULES:
+    if sum(line.lstrip().startswith("[") for line in lines) > TABLES_OF_A_RULE * MOST_RULES:
         raise Unreadable([TOO_MANY])
     try:
         document = tomllib.loads(text)

@@ -171,7 +171,7 @@ def test_what_is_no_pack_is_said_at_the_field(admin: Client, content: bytes) -> 
 
 def test_more_tables_than_any_pack_has_are_refused_before_they_are_read() -> None:
     with pytest.raises(Unreadable, match="more than 5,000 rules"):
-        read_pack("[[payer]]\n" * 20_001 + "not toml")
+        read_pack(" [[payer]]\n" * 20_001 + "not toml")
     with pytest.raises(Unreadable, match="not readable as TOML"):
         read_pack("[[payer]]\n" * 20_000 + "not toml")
 
