@@ -487,16 +487,16 @@ def outcomes(selection: Selection) -> dict[str, int]:
 
 
 def test_all_that_match_are_exactly_those(billing: Client, make: Make, biller: User) -> None:
-    copies(make(), 111)
+    copies(make(), 311)
     first = billing.get("/encounters/")
     assert len(first.context["rows"]) == 50
-    assert 'data-total="112"' in first.text
+    assert 'data-total="312"' in first.text
     fifty = chosen(billing, chosen=[str(row.encounter.public_id) for row in first.context["rows"]])
     assert fifty.rows.count() == 50
     all_of_them = chosen(billing, everything="yes")
-    assert all_of_them.rows.count() == Encounter.objects.filter(state=State.WITH_BILLING).count() == 112
+    assert all_of_them.rows.count() == Encounter.objects.filter(state=State.WITH_BILLING).count() == 312
     shown = billing.get(f"/encounters/chosen/{all_of_them.public_id}/")
-    assert (shown.context["total"], shown.context["waiting"], len(shown.context["rows"])) == (112, 112, 50)
+    assert (shown.context["total"], shown.context["waiting"], len(shown.context["rows"])) == (312, 312, 50)
     assert not Approval.objects.exists(), "looking approves nothing"
 
     make("MRN-9999")  # matches as well, and was not among those shown
@@ -506,8 +506,8 @@ def test_all_that_match_are_exactly_those(billing: Client, make: Make, biller: U
     assert done.context["done"] == Approval.objects.count() == 50
     while work_through(by=biller, selection=all_of_them):
         pass
-    assert outcomes(all_of_them) == {"done": 62, "failed": 50}
-    assert Approval.objects.count() == 112
+    assert outcomes(all_of_them) == {"done": 262, "failed": 50}
+    assert Approval.objects.count() == 312
     assert Encounter.objects.filter(state=State.WITH_BILLING).count() == 1
     failed = billing.get(f"/encounters/chosen/{all_of_them.public_id}/").context["failed"]
     assert sum(len(group.rows) for group in failed) == 50
