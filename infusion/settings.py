@@ -321,6 +321,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 CSRF_FAILURE_VIEW = "infusion.views.expired.expired"
 CSRF_COOKIE_HTTPONLY = True
+SESSION_ENGINE = "infusion.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 # Remembers which browser this is, for people who have signed in from it before.
