@@ -9,7 +9,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 PORT ?= 8000
-PYTEST ?= -n 2 --dist loadfile
+# One worker more than two processors, as one waits for its browser; in the order of tests/conftest.py.
+PYTEST ?= -n 3 --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 
 setup: .venv/ready

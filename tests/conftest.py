@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,6 +31,19 @@ from payers.models import Payer
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 PASSWORD = "infusion-test"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that drive a browser, which waits more than it works, are spread evenly among the others."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    among: list[list[list[pytest.Item]]] = [[], []]
+    for tests in files.values():
+        among["browser" in tests[0].path.parts].append(tests)
+    places = [((place + 0.5) / len(kind), tests) for kind in among for place, tests in enumerate(kind)]
+    items[:] = [item for _, tests in sorted(places, key=itemgetter(0)) for item in tests]
+
 
 _flush = BaseDatabaseOperations.execute_sql_flush
 
