@@ -11,6 +11,7 @@
     const { parameters, elt } = event.detail;
     if (!elt.closest("#encounter-form")) return;
     unsent = false;
+    sent = { ...parameters };
     if (elt === form()) delete parameters.act;
     for (const [name, value] of Object.entries(parameters)) {
       if (value === "" && !marksAGroup.test(name)) delete parameters[name];
@@ -36,11 +37,20 @@
   document.addEventListener("input", (event) => {
     if (!event.target.closest("#encounter-form")) return;
     unsent = true;
-    // The word "now", typed anew, means the time at which it is.
-    document.getElementById(`${event.target.id}-note`)?.querySelector("[name$=-now]")?.remove();
+    // The word "now", typed anew, means the time at which it is; and what was asked about half a time, nobody asks now.
+    const note = document.getElementById(`${event.target.id}-note`);
+    for (const stale of note?.querySelectorAll("[name$=-now], .question, .answers, .btn-undo") ?? []) stale.remove();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Tab" && unsent && event.target.closest("#encounter-form")) form().dispatchEvent(new Event("left"));
+  });
+
+  // What is said of half a time comes too late once the rest of it is typed: its buttons would take the focus.
+  let sent = {};
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const field = document.activeElement;
+    if (event.detail.target.id !== `${field.id}-note`) return;
+    if (field.name in sent && field.value !== sent[field.name]) event.detail.shouldSwap = false;
   });
 
   // The vial sizes of a drug arrive while a size may already be chosen: the choice stays.

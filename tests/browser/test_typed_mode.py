@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 import time_machine
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
 from infusion.actions import Ordered, begin_order, place_order
 from infusion.models import Clinic, Encounter, Patient, User
@@ -185,6 +185,38 @@ def test_a_stop_before_its_start_is_asked_about_and_never_moved(
     page.get_by_role("button", name="Save draft").click()
     saved(page)
     assert f"{Encounter.objects.get().administrations.get().stopped_at:%H:%M}" == "18:30"
+
+
+def test_what_half_a_time_would_ask_is_not_asked_of_the_whole(signed_in: Page, clinic: Clinic, medicare: Payer) -> None:
+    """Someone types slowly, so that the first digit alone is answered before or after the next ones are typed."""
+    clinic.drug = "J2350"
+    clinic.save()
+    page = signed_in
+    page.goto("/encounters/new/")
+    field(page, "Start").fill("0900")
+    stop = field(page, "Stop")
+    half = page.get_by_role("button", name="1:00pm (13:00)", exact=True)
+    stop.press("1")
+    expect(half).to_be_visible()
+    page.route("**/encounters/new/", lambda route: None)  # no answer comes any more
+    stop.press("1")
+    expect(half).to_have_count(0)
+    page.unroute("**/encounters/new/")
+
+    stop.fill("")
+    expect(page.locator("#d1-stop-note")).to_have_text("")
+    waiting: list[Route] = []
+    page.route("**/encounters/new/", lambda route: waiting.append(route))
+    with page.expect_request("**/encounters/new/"):
+        stop.press("1")
+    for key in "130":
+        stop.press(key)
+    with page.expect_response("**/encounters/new/"):
+        waiting[0].continue_()
+    expect(page.get_by_role("region", name="Still missing")).to_contain_text("Stop 01:00 is not after Start 09:00.")
+    stop.press("Tab")
+    expect(page.get_by_role("button", name="Add pause")).to_be_focused()
+    page.unroute("**/encounters/new/")
 
 
 def test_a_scanner_types_a_vial_and_enter_takes_it(signed_in: Page, clinic: Clinic, medicare: Payer) -> None:
