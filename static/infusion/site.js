@@ -11,8 +11,10 @@
     const { parameters, elt } = event.detail;
     if (!elt.closest("#encounter-form")) return;
     unsent = false;
-    sent = { ...parameters };
-    if (elt === form()) delete parameters.act;
+    if (elt === form()) {
+      sent = { ...parameters };
+      delete parameters.act;
+    }
     for (const [name, value] of Object.entries(parameters)) {
       if (value === "" && !marksAGroup.test(name)) delete parameters[name];
     }
@@ -39,7 +41,7 @@
     unsent = true;
     // The word "now", typed anew, means the time at which it is; and what was asked about half a time, nobody asks now.
     const note = document.getElementById(`${event.target.id}-note`);
-    for (const stale of note?.querySelectorAll("[name$=-now], .question, .answers, .btn-undo") ?? []) stale.remove();
+    for (const stale of note?.querySelectorAll("[name$=-now], .question, .answers") ?? []) stale.remove();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Tab" && unsent && event.target.closest("#encounter-form")) form().dispatchEvent(new Event("left"));

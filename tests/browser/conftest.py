@@ -16,7 +16,7 @@ LOCAL_SCHEMES = ("data:", "blob:", "about:")
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.browser)
-    # Two processors share a server, a browser and both halves of the suite. What fails is tried once more and named at
+    # Two processors share servers, browsers and the rest of the suite. What fails is tried once more and named at
     # the end of the run; what fails twice fails.
     item.add_marker(pytest.mark.flaky(reruns=1))
 

@@ -209,8 +209,9 @@ def test_what_half_a_time_would_ask_is_not_asked_of_the_whole(signed_in: Page, c
     page.route("**/encounters/new/", lambda route: waiting.append(route))
     with page.expect_request("**/encounters/new/"):
         stop.press("1")
-    for key in "130":
-        stop.press(key)
+    with page.expect_response("**/encounters/kept/"):  # what is kept meanwhile has the whole of it
+        for key in "130":
+            stop.press(key)
     with page.expect_response("**/encounters/new/"):
         waiting[0].continue_()
     expect(page.get_by_role("region", name="Still missing")).to_contain_text("Stop 01:00 is not after Start 09:00.")
